@@ -1,0 +1,93 @@
+# Needs python3 (3.11 or newer) with pip, and make. Everything else goes into .venv, pinned by the lock files.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+WORKERS ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Where the venv has no pip of its own (Debian without python3-venv), the machine's pip installs into it.
+PIP = $$(test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python)
+PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check --root-user-action=ignore
+
+.PHONY: help run demo test check lint types floors tests fix lock clean
+
+help: ## Show this list
+	@echo "Croft: a schema-per-tenant sync server for offline-first field data"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "The first 'make run' or 'make test' installs what is needed into $(VENV)."
+
+# Using it
+
+run: $(VENV)/.installed ## Start the server at http://127.0.0.1:3000, with a database of its own unless POSTGRES is set
+	@exec $(BIN)/croft serve
+
+demo: $(VENV)/.installed ## Play a story of two phones against the server that 'make run' started
+	@exec $(BIN)/croft demo
+
+# Working on it
+
+test: check tests ## Everything that must hold before a change is merged
+
+check: lint types floors ## The fast static checks: style, types, floors
+
+lint: $(VENV)/.developing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developing
+	$(BIN)/mypy
+
+floors: $(VENV)/.developing
+	$(BIN)/lint-imports --no-logo
+
+tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+fix: $(VENV)/.developing ## Mend style and order of imports where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# pip-compile reads the requirements from standard input, so that no path gets into the lock.
+COMPILE = $(BIN)/pip-compile --quiet --no-config --generate-hashes --strip-extras --allow-unsafe --no-annotate \
+	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(LOCK_OPTIONS)
+REQUIREMENTS = $(BIN)/python .ci/requirements.py
+RUNNING = project.dependencies
+BUILDING = build-system.requires dependency-groups.build
+DEVELOPING = dependency-groups.dev
+
+lock: $(VENV)/.developing ## Pin the dependencies of pyproject.toml anew; LOCK_OPTIONS=--upgrade takes newer versions
+	$(REQUIREMENTS) $(RUNNING) | $(COMPILE) --output-file requirements.lock -
+	$(REQUIREMENTS) $(BUILDING) | $(COMPILE) --constraint requirements.lock --output-file requirements-build.lock -
+	$(REQUIREMENTS) $(RUNNING) $(BUILDING) $(DEVELOPING) | $(COMPILE) --constraint requirements.lock \
+		--constraint requirements-build.lock --output-file requirements-dev.lock -
+
+clean: ## Remove what can be made again: .venv, caches, builds; the database in .croft stays
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	find server tests shared_migrations tenant_migrations -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: pip is asked only when what it was asked for has changed. A changed lock makes the venv anew.
+
+$(VENV)/.locked: requirements.lock requirements-build.lock
+	@test -n "$(PYTHON)" || { echo "Croft needs Python 3.11 or newer as python3." >&2; exit 1; }
+	@echo "Installing what Croft needs into $(VENV); this takes a minute or two, once."
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed requirements-dev.lock
+	@echo "Installing the tools for tests and checks into $(VENV)."
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

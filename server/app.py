@@ -1,0 +1,62 @@
+"""The application: what it is made of, and what starts and ends with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from server.auth.tokens import Tokens
+from server.db import Database
+from server.db.pool import Limits
+from server.http.endpoint import Serving
+from server.http.path import endpoints, layers
+from server.http.problems import answer_http_exception
+from server.metrics.requests import RequestMetrics
+from server.routes import Parts, routes
+from server.settings import Settings
+
+
+def build_app(settings: Settings, dsn: str) -> Starlette:
+    """The server as an ASGI application on the database at `dsn`. The pool opens and closes with its lifespan."""
+    database = Database(
+        dsn,
+        size=settings.postgres_pool_size,
+        prepared_statements=settings.postgres_prepared_statements,
+        limits=Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds),
+    )
+    registry = CollectorRegistry()
+    if settings.jwt_secret is None:
+        raise ValueError("JWT_SECRET is missing")
+    tokens = Tokens(settings.jwt_secret.get_secret_value())
+    serving = Serving(
+        database=database,
+        tokens=tokens,
+        max_body=settings.max_body_bytes,
+        timeout_seconds=settings.request_timeout_seconds,
+        public_url=settings.public_base_url,
+        allowed_hosts=frozenset(settings.allowed_hosts),
+    )
+    parts = Parts(
+        database=database,
+        tokens=tokens,
+        registry=registry,
+        session_lifetime=timedelta(days=settings.session_days),
+        bcrypt_cost=settings.bcrypt_cost,
+        clock_tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
+        metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with database:
+            yield
+
+    return Starlette(
+        routes=endpoints(routes(parts), serving),
+        middleware=layers(RequestMetrics(registry), settings.cors_origins),
+        exception_handlers={HTTPException: answer_http_exception},
+        lifespan=lifespan,
+    )

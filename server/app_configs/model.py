@@ -1,0 +1,126 @@
+"""An app config as the server reads it: the checked document and the parts that other rooms use."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.app_configs.references import reference_errors
+from server.app_configs.shape import shape_errors
+from server.kit.problem import ProblemKind
+
+INVALID = ProblemKind("app-configs.invalid", 422, "The app config has mistakes.")
+
+# Made by the server and answered with a config, so they come back in what an admin app uploads; never part of it.
+_SERVER_MADE = frozenset({"artifactId", "syncServerUrl"})
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of entity. `depends_on` is the name of the form whose entities hold these as members."""
+
+    name: str
+    title: str
+    depends_on: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRow:
+    """One row of entityData. `fields` is the whole row; `id` and `parent_id` are None when absent or empty."""
+
+    form: str
+    id: str | None
+    parent_id: str | None
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateRule:
+    """Two entities of `form` that agree in all `fields` may be the same."""
+
+    form: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """`rules` is None when the config names none (the default rules hold); an empty tuple asks for none."""
+
+    rules: tuple[DuplicateRule, ...] | None
+    block_sync: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppConfig:
+    """A valid app config.
+
+    `document` is the whole of it as JSON, unknown keys and secrets included, in one normal form: version is a string,
+    externalSync an object, entityForms, entityData and authConfigs are lists, each form has title and formio.
+    `description`, `version` and `url` are empty when the document has none.
+    """
+
+    id: str
+    name: str
+    description: str
+    version: str
+    url: str
+    forms: tuple[Form, ...]
+    seeds: tuple[SeedRow, ...]
+    duplicates: Duplicates
+    custom_event_types: tuple[str, ...]
+    document: dict[str, Any]
+
+
+def read_config(document: Any) -> AppConfig:
+    """Reads parsed JSON. Raises the problem app-configs.invalid (422), which names every mistake by its path."""
+    errors = [*shape_errors(document), *reference_errors(document)]
+    if errors:
+        raise INVALID(errors=errors)
+    return _config(_normal_form(document))
+
+
+def _normal_form(document: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in document.items() if key not in _SERVER_MADE}
+    if isinstance(kept.get("version"), int | float):
+        kept["version"] = str(kept["version"])
+    kept["entityForms"] = [_normal_form_of_form(form) for form in kept.get("entityForms") or []]
+    kept["entityData"] = [{**section, "data": section.get("data") or []} for section in kept.get("entityData") or []]
+    kept["externalSync"] = kept.get("externalSync") or {}
+    kept["authConfigs"] = [{**auth, "fields": auth.get("fields") or {}} for auth in kept.get("authConfigs") or []]
+    return kept
+
+
+def _normal_form_of_form(form: dict[str, Any]) -> dict[str, Any]:
+    return {**form, "title": form.get("title") or form["name"], "formio": form.get("formio") or {}}
+
+
+def _config(document: dict[str, Any]) -> AppConfig:
+    return AppConfig(
+        id=document["id"],
+        name=document["name"],
+        description=document.get("description") or "",
+        version=document.get("version") or "",
+        url=document.get("url") or "",
+        forms=tuple(_form(form) for form in document["entityForms"]),
+        seeds=tuple(_seed_rows(document["entityData"])),
+        duplicates=_duplicates(document.get("duplicates") or {}),
+        custom_event_types=tuple(document.get("customEventTypes") or ()),
+        document=document,
+    )
+
+
+def _form(form: dict[str, Any]) -> Form:
+    return Form(name=form["name"], title=form["title"], depends_on=form.get("dependsOn") or None)
+
+
+def _seed_rows(sections: list[dict[str, Any]]) -> Iterator[SeedRow]:
+    for section in sections:
+        for row in section["data"]:
+            yield SeedRow(section["name"], row.get("id") or None, row.get("parentId") or None, row)
+
+
+def _duplicates(duplicates: dict[str, Any]) -> Duplicates:
+    rules = duplicates.get("rules")
+    return Duplicates(
+        rules=None if rules is None else tuple(DuplicateRule(rule["form"], tuple(rule["fields"])) for rule in rules),
+        block_sync=bool(duplicates.get("blockSync")),
+    )

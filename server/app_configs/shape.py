@@ -1,0 +1,142 @@
+"""Which keys of an app config must have which type. Unknown keys are allowed everywhere."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from server.kit.problem import FieldError
+
+LONGEST_NAME = 200
+LONGEST_EVENT_TYPE = 64
+_CONFIG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+_MESSAGES: dict[str, str] = {
+    "missing": "is missing",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "bool_type": "must be true or false",
+    "too_short": "must not be empty",
+}
+
+
+def shape_errors(document: Any) -> list[FieldError]:
+    """Every wrong type, missing key and bad name, each with its path. A document that is no object has the path ''."""
+    try:
+        _ConfigShape.model_validate(document)
+    except ValidationError as invalid:
+        return [FieldError(_path(error["loc"]), _message(error)) for error in invalid.errors(include_url=False)]
+    return []
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).removeprefix(".")
+
+
+def _message(error: ErrorDetails) -> str:
+    return _MESSAGES.get(error["type"], error["msg"])
+
+
+def _rule(check: Callable[[str], bool], message: str) -> AfterValidator:
+    def checked(text: str) -> str:
+        if not check(text):
+            raise PydanticCustomError("app_config", "{message}", {"message": message})
+        return text
+
+    return AfterValidator(checked)
+
+
+def _number_to_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _pairs(value: Any) -> Any:
+    """Extra fields are also met as one object; its values are free, so there is nothing to check in it."""
+    return [] if isinstance(value, dict) else value
+
+
+def _at_most(characters: int) -> AfterValidator:
+    return _rule(lambda text: len(text) <= characters, f"must have at most {characters} characters")
+
+
+_not_blank = _rule(lambda text: bool(text.strip()), "must not be empty")
+_id_pattern = _rule(
+    lambda text: _CONFIG_ID.fullmatch(text) is not None,
+    "must be letters, digits, '-' and '_', and begin with a letter or digit",
+)
+
+_ConfigId = Annotated[str, _id_pattern, _at_most(LONGEST_NAME)]
+_Name = Annotated[str, _not_blank, _at_most(LONGEST_NAME)]
+_Id = Annotated[str, _at_most(LONGEST_NAME)]
+_EventType = Annotated[str, _not_blank, _at_most(LONGEST_EVENT_TYPE)]
+_Version = Annotated[str, BeforeValidator(_number_to_text)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", alias_generator=to_camel)
+
+
+class _FormShape(_Shape):
+    name: _Name
+    id: _Id | None = None
+    title: str | None = None
+    depends_on: str | None = None
+    roles: list[str] | None = None
+    formio: dict[str, Any] | None = None
+
+
+class _RowShape(_Shape):
+    id: _Id | None = None
+    parent_id: _Id | None = None
+
+
+class _SeedsShape(_Shape):
+    name: str
+    data: list[_RowShape] | None = None
+
+
+class _ExtraFieldShape(_Shape):
+    name: _Name
+
+
+class _ExternalSyncShape(_Shape):
+    type: str | None = None
+    url: str | None = None
+    extra_fields: Annotated[list[_ExtraFieldShape] | None, BeforeValidator(_pairs)] = None
+
+
+class _AuthConfigShape(_Shape):
+    type: _Name
+    fields: dict[str, Any] | None = None
+
+
+class _DuplicateRuleShape(_Shape):
+    form: str
+    fields: Annotated[list[Annotated[str, _not_blank]], Field(min_length=1)]
+
+
+class _DuplicatesShape(_Shape):
+    rules: list[_DuplicateRuleShape] | None = None
+    block_sync: bool | None = None
+
+
+class _ConfigShape(_Shape):
+    id: _ConfigId
+    name: _Name
+    description: str | None = None
+    version: _Version | None = None
+    url: str | None = None
+    entity_forms: list[_FormShape] | None = None
+    entity_data: list[_SeedsShape] | None = None
+    external_sync: _ExternalSyncShape | None = None
+    auth_configs: list[_AuthConfigShape] | None = None
+    duplicates: _DuplicatesShape | None = None
+    custom_event_types: list[_EventType] | None = None

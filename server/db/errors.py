@@ -1,0 +1,41 @@
+"""What an error of the database means to a caller."""
+
+import asyncpg
+
+from server.kit.problem import Problem, ProblemKind
+
+TRY_AGAIN = ProblemKind("database.try-again", 503, "The server is busy with the same records. Try again in a moment.")
+UNAVAILABLE = ProblemKind("database.unavailable", 503, "The database cannot be reached. Try again in a moment.")
+TAKEN = ProblemKind("database.taken", 409, "This exists already.")
+STATEMENT_TOOK_TOO_LONG = ProblemKind("database.timeout", 503, "This took too long and was given up.")
+
+_SOON = {"Retry-After": "1"}
+
+
+def problem_of(error: BaseException) -> Problem | None:
+    """The problem that a database error is to a caller; None for one that is a fault of ours."""
+    match error:
+        case (
+            asyncpg.DeadlockDetectedError()
+            | asyncpg.SerializationError()
+            | asyncpg.LockNotAvailableError()
+            | asyncpg.InvalidCachedStatementError()
+        ):
+            return TRY_AGAIN(headers=_SOON)
+        case asyncpg.UniqueViolationError(constraint_name="events_guid_key"):
+            return TRY_AGAIN(headers=_SOON)
+        case asyncpg.UniqueViolationError():
+            return TAKEN()
+        case asyncpg.QueryCanceledError():
+            return STATEMENT_TOOK_TOO_LONG(headers=_SOON)
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.CannotConnectNowError()
+            | asyncpg.AdminShutdownError()
+            | asyncpg.CrashShutdownError()
+            | asyncpg.TooManyConnectionsError()
+            | OSError()
+        ):
+            return UNAVAILABLE(headers=_SOON)
+        case _:
+            return None

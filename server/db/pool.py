@@ -1,0 +1,118 @@
+"""The pool, and the transactions handed out of it: each begins in its scope and ends with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from server.db.connection import Connection
+from server.db.scope import Scope, enter_statement
+
+
+if TYPE_CHECKING:
+    _BareConnection = asyncpg.Connection[asyncpg.Record]
+else:
+    _BareConnection = asyncpg.Connection
+
+
+class _PlainConnection(_BareConnection):
+    """Nothing is ever set on a session, so there is nothing to reset between borrowers: one round trip saved."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a statement may run and wait for a lock, in seconds."""
+
+    statement_seconds: float = 30.0
+    lock_seconds: float = 10.0
+
+
+class Database:
+    """One pool of connections to one PostgreSQL, shared by all tenants.
+
+    `async with Database(dsn) as database` opens it; `shared()` and `inside(scope)` give a transaction. Leaving the block
+    normally commits, leaving it by an exception rolls back.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int = 10,
+        prepared_statements: bool = True,
+        limits: Limits | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._cache = 1024 if prepared_statements else 0
+        self._limits = limits or Limits()
+        self._pool: "asyncpg.Pool[asyncpg.Record] | None" = None
+
+    async def __aenter__(self) -> "Database":
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._size,
+            statement_cache_size=self._cache,
+            connection_class=_PlainConnection,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pool = self.pool
+        self._pool = None
+        await pool.close()
+
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The open pool. Raises RuntimeError before it is opened and after it is closed."""
+        if self._pool is None:
+            raise RuntimeError("the database pool is not open")
+        return self._pool
+
+    @asynccontextmanager
+    async def shared(self, *, readonly: bool = False, patience: float | None = None) -> AsyncIterator[Connection]:
+        """A transaction on the shared schema, as the serving login."""
+        async with self._transaction(None, readonly, patience) as db:
+            yield db
+
+    @asynccontextmanager
+    async def inside(
+        self, scope: Scope, *, readonly: bool = False, patience: float | None = None
+    ) -> AsyncIterator[Connection]:
+        """A transaction in a tenant's schema, as the tenant's role."""
+        async with self._transaction(scope, readonly, patience) as db:
+            yield db
+
+    @asynccontextmanager
+    async def _transaction(
+        self, scope: Scope | None, readonly: bool, patience: float | None
+    ) -> AsyncIterator[Connection]:
+        statement_seconds = self._limits.statement_seconds if patience is None else patience
+        async with self.pool.acquire() as db:
+            await db.execute(
+                f"BEGIN{' READ ONLY' if readonly else ''}; "
+                f"SET LOCAL statement_timeout = {int(statement_seconds * 1000)}; "
+                f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; " + enter_statement(scope)
+            )
+            try:
+                yield db
+            except BaseException:
+                await _roll_back(db)
+                raise
+            await db.execute("COMMIT")
+
+
+async def _roll_back(db: Any) -> None:
+    """Ends the transaction; a connection that can no longer answer is closed instead, which ends it too."""
+    if db.is_closed():
+        return
+    try:
+        await db.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        db.terminate()

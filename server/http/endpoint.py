@@ -1,0 +1,202 @@
+"""One request through one route: tenant hint, credentials, body, permission, scope, handler, commit, answer."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server.auth.authentication import UNKNOWN_TENANT, Identity, bearer_token, identify
+from server.auth.tokens import Tokens
+from server.db import Connection, Database
+from server.db.migrations import tenant_migrations
+from server.http.body import parse_json, parse_query, parse_upload, read_body
+from server.http.route import Route
+from server.kit.call import Answer, Call, Caller, Upload
+from server.kit.clock import utc_now
+from server.kit.problem import ProblemKind
+from server.kit.strict_json import dump_json, read_json
+from server.roles.decision import FORBIDDEN, require
+from server.tenants.model import SUSPENDED, Tenant
+
+TENANT_NEEDED = ProblemKind("tenants.missing", 400, "Say which tenant: configId or the header X-Tenant-Id.")
+TENANTS_DISAGREE = ProblemKind("tenants.disagree", 400, "The request names two different tenants.")
+TENANT_SUSPENDED = ProblemKind("tenants.suspended", 403, "This tenant is suspended.")
+TENANT_BEHIND = ProblemKind(
+    "tenants.behind", 503, "This tenant's data has not been brought to this server's version yet. Run: croft migrate"
+)
+TENANT_REPLACED = ProblemKind(
+    "tenants.replaced", 409, "This device synced with a deleted tenant of the same id. Sign in anew to go on."
+)
+TOOK_TOO_LONG = ProblemKind("request.timeout", 503, "The request took too long and was given up.")
+
+NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What every endpoint needs: the database, the tokens, and the limits of a request.
+
+    public_url: the base URL of this server, or None to take it from a request's Host when that is in allowed_hosts.
+    """
+
+    database: Database
+    tokens: Tokens
+    max_body: int = 16 * 1024 * 1024
+    timeout_seconds: float = 60.0
+    public_url: str | None = None
+    allowed_hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1"})
+
+
+class Endpoint:
+    """A route as Starlette calls it."""
+
+    def __init__(self, route: Route, serving: Serving) -> None:
+        self._route = route
+        self._serving = serving
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers one request; whatever goes wrong leaves as an exception."""
+        facts = request.scope["croft"]
+        facts["route"] = self._route.path
+        try:
+            async with asyncio.timeout(self._serving.timeout_seconds):
+                answer = await self._handle(request, facts)
+        except TimeoutError:
+            raise TOOK_TOO_LONG(headers={"Retry-After": "5"}) from None
+        return response_from(answer, self._route.media_type)
+
+    async def _handle(self, request: Request, facts: dict[str, object]) -> Any:
+        route = self._route
+        hints = tenant_hints(request, route)
+        identity = await self._identify(request, hints)
+        facts["account"] = identity.caller.account_id or ""
+        raw = await read_body(request, self._serving.max_body) if route.body or route.upload else b""
+        body = await self._body(request, raw)
+        if route.tenant != "none" and (named := named_in_body(body)):
+            if not hints:
+                identity = await self._identify(request, [named])
+            hints = [*hints, named]
+        await self._check_one_tenant(request, hints, identity)
+        self._check_tenant(identity, named=bool(hints))
+        require(identity.caller, route.permission)
+        facts["tenant"] = identity.tenant.config_id if identity.tenant else ""
+        query = parse_query(dict(request.query_params), route.query)
+        async with self._transaction(identity.tenant) as db:
+            return await route.handler(
+                Call(
+                    db=db,
+                    caller=identity.caller,
+                    tenant=identity.tenant,
+                    path=request.path_params,
+                    query=query,
+                    body=body,
+                    at=utc_now(),
+                    request_id=request.scope["request_id"],
+                    address=request.client.host if request.client else "",
+                    origin=self._origin(request),
+                )
+            )
+
+    async def _identify(self, request: Request, hints: list[str]) -> Identity:
+        if self._route.is_public:
+            return Identity(NOBODY, None)
+        token = bearer_token(request.headers.get("authorization"))
+        async with self._serving.database.shared(readonly=True) as db:
+            return await identify(
+                db,
+                self._serving.tokens,
+                token,
+                tenant=hints[0] if hints else None,
+                device_id=device_id(request),
+            )
+
+    async def _check_one_tenant(self, request: Request, hints: list[str], identity: Identity) -> None:
+        """Two names of one tenant are fine, its config id and its number for instance; two tenants are not."""
+        for other in set(hints[1:]) - {hints[0]} if hints else ():
+            if (await self._identify(request, [other])).tenant != identity.tenant:
+                raise TENANTS_DISAGREE()
+
+    def _check_tenant(self, identity: Identity, *, named: bool) -> None:
+        route, tenant = self._route, identity.tenant
+        if route.tenant == "none":
+            return
+        if tenant is None:
+            if route.tenant == "required":
+                raise UNKNOWN_TENANT() if named else TENANT_NEEDED()
+            return
+        if identity.caller.role is None and not identity.caller.is_operator:
+            raise FORBIDDEN()
+        if tenant.state == SUSPENDED and not identity.caller.is_operator:
+            raise TENANT_SUSPENDED()
+        if identity.retired and not route.admits_retired:
+            raise TENANT_REPLACED()
+        if route.scope == "tenant" and tenant.schema_version != tenant_migrations()[-1].id:
+            raise TENANT_BEHIND(headers={"Retry-After": "30"})
+
+    async def _body(self, request: Request, raw: bytes) -> BaseModel | Upload | None:
+        if self._route.upload:
+            return await parse_upload(raw, request.headers)
+        if self._route.body is None:
+            return None
+        return parse_json(raw, self._route.body, request.headers.get("content-type", ""))
+
+    def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
+        route = self._route
+        if route.scope == "none":
+            return _no_transaction()
+        if route.scope == "shared":
+            return self._serving.database.shared(readonly=not route.write)
+        assert tenant is not None
+        return self._serving.database.inside(tenant.scope, readonly=not route.write)
+
+    def _origin(self, request: Request) -> str:
+        """This server's public address: as configured, or the request's own host where that is an allowed one."""
+        if self._serving.public_url:
+            return self._serving.public_url.rstrip("/")
+        given = urlsplit(f"//{request.headers.get('host', '')}")
+        if given.hostname in self._serving.allowed_hosts:
+            return f"{request.url.scheme}://{given.netloc}"
+        return ""
+
+
+def tenant_hints(request: Request, route: Route) -> list[str]:
+    """Every name of a tenant that path, query and header hold; the first is the one looked up."""
+    if route.tenant == "none":
+        return []
+    in_path = request.path_params.get(route.tenant_in_path) if route.tenant_in_path else None
+    named = [in_path, request.query_params.get("configId"), request.headers.get("x-tenant-id")]
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def named_in_body(body: BaseModel | Upload | None) -> str | None:
+    """The configId that an old client puts into the body, or the id of an uploaded config."""
+    if isinstance(body, Upload):
+        document = read_json(body.content) if body.content else None
+        named = document.get("id") if isinstance(document, dict) else None
+        return named if isinstance(named, str) else None
+    return getattr(body, "configId", None) or None
+
+
+def device_id(request: Request) -> str:
+    """The device's own id where it sends one; old clients do not and are known by their session."""
+    given = request.headers.get("x-device-id", "")
+    return given if 0 < len(given) <= 128 and given.isprintable() else ""
+
+
+@asynccontextmanager
+async def _no_transaction() -> AsyncIterator[Connection | None]:
+    yield None
+
+
+def response_from(answer: Any, media_type: str = "application/json") -> Response:
+    """What a handler returned, as a response: JSON unless it says otherwise."""
+    if not isinstance(answer, Answer):
+        answer = Answer(answer, media_type=media_type)
+    content = answer.body if isinstance(answer.body, bytes) else dump_json(answer.body)
+    return Response(content, answer.status, headers=dict(answer.headers), media_type=answer.media_type)

@@ -1,0 +1,39 @@
+"""The path of a request: which layers it passes, outermost first, and the routes at the end of it."""
+
+from collections.abc import Sequence
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route as StarletteRoute
+
+from server.http.endpoint import Endpoint, Serving
+from server.http.problems import Problems
+from server.http.request_log import RequestLog
+from server.http.route import Route
+from server.metrics.requests import RequestMetrics
+
+_METHODS = ["GET", "POST", "PUT", "DELETE"]
+_HEADERS = ["Authorization", "Content-Type", "X-Tenant-Id", "X-Device-Id", "X-Request-Id"]
+
+
+def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middleware]:
+    """Request log, then problems, then CORS. Credentials travel in a header, never in a cookie of another origin."""
+    return [
+        Middleware(RequestLog, metrics=metrics),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=_METHODS,
+            allow_headers=_HEADERS,
+            expose_headers=["X-Request-Id", "Retry-After", "Content-Disposition"],
+            max_age=600,
+        ),
+        Middleware(Problems),
+    ]
+
+
+def endpoints(routes: Sequence[Route], serving: Serving) -> list[StarletteRoute]:
+    """The route table as Starlette takes it, in its order."""
+    return [
+        StarletteRoute(route.path, Endpoint(route, serving).__call__, methods=[route.method]) for route in routes
+    ]

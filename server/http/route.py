@@ -1,0 +1,55 @@
+"""What one line of the route table says."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from server.kit.call import Call
+from server.roles.permissions import Permission
+
+Handler = Callable[[Call], Awaitable[Any]]
+Scope = Literal["tenant", "shared", "none"]
+TenantNeed = Literal["required", "optional", "none"]
+
+
+class NoQuery(BaseModel):
+    """A route without query parameters of its own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One URL: who may call it, where it works, what it takes and what it answers.
+
+    scope: 'tenant' opens the transaction in the tenant's schema, 'shared' in the shared one, 'none' opens none.
+    tenant: whether the request has to name a tenant, by configId or X-Tenant-Id or the path parameter `tenant_in_path`.
+    An optional one that is unknown leaves the caller without a role, so that only operators may go on.
+    answers: models of the successful answers by status, for the OpenAPI document; None where the answer has no JSON.
+    admits_retired: false for what a device of a deleted predecessor of the tenant must not do.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    permission: Permission
+    summary: str
+    tag: str
+    scope: Scope = "tenant"
+    tenant: TenantNeed = "required"
+    tenant_in_path: str | None = None
+    write: bool = True
+    query: type[BaseModel] = NoQuery
+    body: type[BaseModel] | None = None
+    upload: bool = False
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    problems: tuple[int, ...] = ()
+    media_type: str = "application/json"
+    admits_retired: bool = True
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it answers without a token."""
+        return self.permission is Permission.PUBLIC

@@ -1,0 +1,66 @@
+"""What a handler gets and what it gives back, free of HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from server.db.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. `role` is the role in the tenant of the request, None where there is none.
+
+    `account` names the account in logs and records; `device` is the device it says it is, or else its session.
+    """
+
+    account_id: int
+    email: str
+    is_operator: bool
+    session_id: str
+    role: str | None = None
+    device: str = ""
+
+    @property
+    def account(self) -> str:
+        """How records name the account: its number, which outlives a change of address."""
+        return str(self.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file sent as multipart/form-data, or the body itself sent as JSON: its bytes, None where no file came."""
+
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, authenticated, permitted and validated, with its transaction open in its scope.
+
+    `db` is the connection (absent for routes without a scope), `tenant` the tenant of the request or None, `query` and
+    `body` are instances of the route's models, `origin` is the public base URL of this server without a trailing slash.
+    """
+
+    db: "Connection"
+    caller: Caller
+    tenant: Any
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    at: datetime
+    request_id: str
+    address: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer other than 200 with JSON. A `body` of bytes goes out as it is."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"

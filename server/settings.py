@@ -1,0 +1,329 @@
+"""What an operator can set, by environment variables or a `.env` file. Read once, at start; passed on as values."""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from server.kit.passwords import password_problems
+
+JWT_SECRET_CHARACTERS = 32
+METRICS_TOKEN_CHARACTERS = 16
+PRODUCTION_BCRYPT_COST = 10
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_HOST = re.compile(r"[a-z0-9._-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?")
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""A list, in the environment written with commas."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems` holds one line for each, `NAME: what is wrong`, without secret values."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """Every setting of the server, by the lower-case name of its variable. Frozen; secrets do not show in its repr.
+
+    Use `load_settings` to read them from an environment. The constructor takes values only as arguments and is
+    for tests: it allows a `bcrypt_cost` of 4 and does not ask for secrets.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    postgres: SecretStr | None = Field(
+        None,
+        description="Address of the PostgreSQL database (15 or newer), such as "
+        "postgresql://croft:password@db.example.org/croft. It may be a PgBouncer in transaction mode. "
+        "Without it, croft runs a PostgreSQL of its own whose data is in CROFT_HOME.",
+    )
+    postgres_direct: SecretStr | None = Field(
+        None,
+        description="Address of the same database past any PgBouncer, for migrations and LISTEN. "
+        "Default: the value of POSTGRES.",
+    )
+    postgres_pool_size: int = Field(10, ge=1, le=1000, description="Most connections one process opens to POSTGRES.")
+    postgres_prepared_statements: bool = Field(
+        True, description="Set to false behind a PgBouncer older than 1.21, which cannot carry prepared statements."
+    )
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address the server listens on. 0.0.0.0 is every network: put TLS in front of it.",
+    )
+    port: int = Field(3000, ge=0, le=65535, description="Port the server listens on; 0 takes any free one.")
+    admin_email: str = Field(
+        "admin@croft.local", description="E-mail address of the first administrator, made when there is none."
+    )
+    admin_password: SecretStr | None = Field(
+        None,
+        description="Password of the first administrator: 8 characters or more and at most 72 bytes, with an "
+        "upper-case and a lower-case letter, a digit and a special character. Required with POSTGRES; without it, one "
+        "is made at the first start, shown once and kept in CROFT_HOME/secrets.env.",
+    )
+    jwt_secret: SecretStr | None = Field(
+        None,
+        description=f"Key that signs the access tokens: at least {JWT_SECRET_CHARACTERS} random characters, the same "
+        "on every server process; changing it ends every session. Required with POSTGRES; without it, one is made at "
+        "the first start and kept in CROFT_HOME/secrets.env. Make one with: openssl rand -base64 48",
+    )
+    public_base_url: str | None = Field(
+        None,
+        description="Address under which devices reach the server, such as https://sync.example.org. It is written "
+        "into the configurations and QR codes that devices load. Without it, the host of the request is used if it is "
+        "one of ALLOWED_HOSTS.",
+    )
+    allowed_hosts: Names = Field(
+        ("localhost", "127.0.0.1"),
+        description="Hosts, separated by commas, that a request's Host header may name for addresses in answers "
+        "while PUBLIC_BASE_URL is not set. Without a port, every port of the host.",
+    )
+    cors_origins: Names = Field(
+        ("*",),
+        description="Origins of web pages, separated by commas, that may call the server from a browser, such as "
+        "https://app.example.org. * is every origin, which is safe as far as the browser goes: tokens travel in a "
+        "header, cookies are never accepted from another origin. The word none: no origin at all.",
+    )
+    croft_home: Path = Field(
+        Path(".croft"), description="Directory of what the server keeps beside the database: the embedded PostgreSQL "
+        "and the secrets made at first start. Relative to the current directory.",
+    )  # fmt: skip
+    max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Largest request body, in bytes (16 MiB).")
+    request_timeout_seconds: float = Field(
+        60,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest time to answer a request, in seconds; then it is cancelled and rolled back.",
+    )
+    statement_timeout_seconds: float = Field(
+        30, gt=0, allow_inf_nan=False, description="Longest time of one SQL statement of a request, in seconds."
+    )
+    lock_timeout_seconds: float = Field(
+        10,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait for a lock in the database, in seconds; the client is told to retry.",
+    )
+    clock_tolerance_seconds: int = Field(
+        900, ge=0, description="How far ahead of the server a device's clock may be, in seconds, before its events are "
+        "ordered by their arrival instead.",
+    )  # fmt: skip
+    session_days: int = Field(30, ge=1, le=3650, description="Days until a login has to be repeated.")
+    bcrypt_cost: int = Field(
+        12, ge=4, le=20, description="Work factor of password hashes, at least 10: each step doubles a login's time."
+    )
+    metrics_token: SecretStr | None = Field(
+        None,
+        description=f"Bearer token that reads /metrics, {METRICS_TOKEN_CHARACTERS} characters or more. Without it, "
+        "/metrics is not served.",
+    )
+    retention_days: int = Field(
+        30, ge=0, description="Days that a deleted tenant's data is kept and can be restored before it may be purged."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe messages to log: debug, info, warning or error."
+    )
+    shutdown_seconds: float = Field(
+        30,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time that requests in flight have to finish when the server is stopped, in seconds.",
+    )
+
+    @property
+    def uses_embedded_postgres(self) -> bool:
+        return self.postgres is None
+
+    @property
+    def direct_dsn(self) -> SecretStr | None:
+        """Where migrations and LISTEN connect; None with the embedded database."""
+        return self.postgres_direct or self.postgres
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower() == "none":
+            return ()
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("postgres", "postgres_direct")
+    @classmethod
+    def _is_postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be an address that begins with postgresql://")
+        return value
+
+    @field_validator("admin_email")
+    @classmethod
+    def _is_email(cls, value: str) -> str:
+        if not _EMAIL.fullmatch(value):
+            raise ValueError("must be an e-mail address")
+        return value
+
+    @field_validator("admin_password")
+    @classmethod
+    def _is_strong(cls, value: SecretStr | None) -> SecretStr | None:
+        problems = password_problems(value.get_secret_value()) if value is not None else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < JWT_SECRET_CHARACTERS:
+            raise ValueError(f"must be at least {JWT_SECRET_CHARACTERS} characters")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _is_not_guessable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < METRICS_TOKEN_CHARACTERS:
+            raise ValueError(f"must be at least {METRICS_TOKEN_CHARACTERS} characters")
+        return value
+
+    @field_validator("public_base_url")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        _check_web_address(value, "https://sync.example.org")
+        return value.rstrip("/")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in value)
+        wrong = [host for host in hosts if not _HOST.fullmatch(host)]
+        if wrong:
+            raise ValueError(f"must hold host names without a scheme or path, not {', '.join(wrong)}")
+        return hosts
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*":
+                _check_web_address(origin, "https://app.example.org")
+                if urlsplit(origin).path:
+                    raise ValueError(f"must hold origins without a path, not {origin}")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # load_settings merges the sources: there an empty variable counts as absent, and all problems are told at once.
+        return (init_settings,)
+
+
+def load_settings(environ: Mapping[str, str], env_file: Path | None = Path(".env")) -> Settings:
+    """The settings of `environ`, and for what it lacks of `env_file`, if that exists.
+
+    An empty variable counts as absent. Raises SettingsError naming every problem.
+    """
+    values = {name.lower(): value for name, value in _read_variables(environ, env_file).items()}
+    problems = _missing_secrets(values)
+    try:
+        settings = Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = [_problem_line(detail["loc"], detail["msg"]) for detail in error.errors()] + problems
+    else:
+        if settings.bcrypt_cost < PRODUCTION_BCRYPT_COST:
+            problems.append(f"BCRYPT_COST: must be at least {PRODUCTION_BCRYPT_COST}")
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def render_env_example() -> str:
+    """The text of `deploy/env.example`: every variable, commented out, with its description and default."""
+    entries = [_render_entry(name, field) for name, field in Settings.model_fields.items()]
+    return _ENV_EXAMPLE_HEAD + "\n" + "\n".join(entries)
+
+
+_ENV_EXAMPLE_HEAD = """\
+# Settings of the croft server. Copy to .env in its working directory, or to the environment file of its unit, with mode
+# 0600, and uncomment what you change. Variables of the environment win over .env. An empty value counts as not set.
+"""
+
+
+def _read_variables(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    known = {name.upper() for name in Settings.model_fields}
+    from_file: Mapping[str, str | None] = {}
+    if env_file is not None and env_file.is_file():
+        try:
+            # No interpolation: a $ in a password is a $.
+            from_file = dotenv_values(env_file, interpolate=False)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([f"{env_file}: cannot be read ({error})"]) from error
+    variables = {name: value for name, value in from_file.items() if value} | {k: v for k, v in environ.items() if v}
+    return {name: value for name, value in variables.items() if name in known}
+
+
+def _missing_secrets(values: Mapping[str, str]) -> list[str]:
+    if "postgres" not in values:
+        direct = "POSTGRES_DIRECT: is set, but POSTGRES is not"
+        return [direct] if "postgres_direct" in values else []
+    return [
+        f"{name.upper()}: is required when POSTGRES is set"
+        for name in ("admin_password", "jwt_secret")
+        if name not in values
+    ]
+
+
+def _problem_line(location: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return f"{str(location[0]).upper()}: {text[:1].lower()}{text[1:]}"
+
+
+def _check_web_address(value: str, example: str) -> None:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment or parts.username is not None or any(c.isspace() for c in value):
+        raise ValueError(f"must be an address such as {example}")
+
+
+def _render_entry(name: str, field: FieldInfo) -> str:
+    comment = "\n".join(f"# {line}" for line in _wrap(field.description or ""))
+    return f"{comment}\n#{name.upper()}={_render_default(field.default)}\n"
+
+
+def _render_default(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, width=110, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,253 @@
+"""A push: events are locked in, folded onto the entities, numbered, and written, all in the caller's transaction.
+
+Writers meet on rows: before any state is read, every entity that the events can touch is locked in the order of guids,
+unknown ones as placeholders. Only then does a push see what it folds onto, and nobody else can change it meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import orjson
+
+from server.db import Connection
+from server.sync import queries
+from server.sync.event import Event
+from server.sync.fold import Entity, Outcome, fold, follows
+from server.sync.records import digest_of, entity_from, entity_rows, event_from, form_of
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who pushes: the authenticated account, the device, and when it arrived."""
+
+    account: str
+    device_id: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What a push did. `outcomes` holds the outcome of each event that is new, by guid; the others were known.
+
+    `entities` are all that were mentioned or changed, as they now stand; `events` the new ones, numbered.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    entities: dict[str, Entity] = field(default_factory=dict)
+
+
+async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:
+    """Takes events into the log; those that are known already are passed over. A guid counts once, the first stands."""
+    batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
+    guids = {guid for event in batch for guid in event.mentions}
+    while batch:
+        async with _Attempt(db) as attempt:
+            await queries.lock_entities(db, sorted(guids))
+            known = await queries.known_guids(db, [event.guid for event in batch])
+            batch = [event for event in batch if event.guid not in known]
+            if not batch:
+                break
+            reach = await _Reach.of(db, batch)
+            if reach.guids <= guids:
+                return await _fold_and_write(db, batch, reach, source)
+            guids |= reach.guids
+            attempt.give_up()
+    return Pushed()
+
+
+class _Attempt:
+    """A savepoint. Giving up releases the locks taken within, so that more can be locked in order."""
+
+    def __init__(self, db: Connection) -> None:
+        self._savepoint = db.transaction()
+        self._given_up = False
+
+    async def __aenter__(self) -> "_Attempt":
+        await self._savepoint.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and not self._given_up:
+            await self._savepoint.commit()
+        else:
+            await self._savepoint.rollback()
+
+    def give_up(self) -> None:
+        self._given_up = True
+
+
+@dataclass(slots=True)
+class _Reach:
+    """How far a batch reaches: all entities it can touch as they stand, and those that have to be folded anew."""
+
+    guids: set[str]
+    entities: dict[str, Entity]
+    anew: set[str]
+
+    @classmethod
+    async def of(cls, db: Connection, batch: Sequence[Event]) -> "_Reach":
+        around = await _around_removals(db, batch)
+        guids = {guid for event in batch for guid in event.mentions} | {guid for each in around.values() for guid in each}
+        entities = await _read(db, guids)
+        touches = {event.guid: {*event.mentions, *around.get(event.guid, ())} for event in batch}
+        late = [e for e in batch if not all(follows(entities[guid], e) for guid in touches[e.guid])]
+        anew = await _connected(db, {guid for event in late for guid in touches[event.guid]}, touches)
+        if more := anew - guids:
+            guids |= more
+            entities |= await _read(db, more)
+        return cls(guids, entities, anew)
+
+
+async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
+    """The entities as they stand; one that is nowhere yet, as nothing."""
+    guids = list(guids)
+    entities = {guid: Entity(guid) for guid in guids}
+    for row in await queries.list_entities(db, guids):
+        entities[row["guid"]] = entity_from(row)
+    return entities
+
+
+async def _around_removals(db: Connection, batch: Sequence[Event]) -> dict[str, set[str]]:
+    """By the guid of each event that takes something away: all that can go with it, and the groups these are in."""
+    removals = [event for event in batch if event.removes is not None]
+    if not removals:
+        return {}
+    joined: dict[str, set[str]] = {}
+    for event in batch:
+        for guid in event.makes:
+            joined.setdefault(event.entity_guid, set()).add(guid)
+    around = {}
+    for event in removals:
+        assert event.removes is not None
+        start = _below(event.removes, joined)
+        around[event.guid] = start | await queries.list_around(db, list(start))
+    return around
+
+
+def _below(guid: str, joined: dict[str, set[str]]) -> set[str]:
+    """The entity and what the batch itself puts below it."""
+    found, open_ = {guid}, [guid]
+    while open_:
+        for below in joined.get(open_.pop(), set()) - found:
+            found.add(below)
+            open_.append(below)
+    return found
+
+
+async def _connected(db: Connection, guids: set[str], touches: dict[str, set[str]]) -> set[str]:
+    """The connected set of entities around these, through the log and through the batch."""
+    while guids:
+        reached = await queries.list_connected(db, guids)
+        for touched in touches.values():
+            if touched & reached:
+                reached |= touched
+        if reached == guids:
+            break
+        guids = reached
+    return guids
+
+
+async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, source: Source) -> Pushed:
+    before = {guid: form_of(entity) for guid, entity in reach.entities.items()}
+    pushed = Pushed(events=batch)
+    last_touch: dict[str, int] = {}
+
+    newer = [event for event in batch if reach.anew.isdisjoint(event.mentions)]
+    if newer:
+        entities = {guid: entity for guid, entity in reach.entities.items() if guid not in reach.anew}
+        folded = fold(entities, newer)
+        pushed.outcomes |= folded.outcomes
+        pushed.entities |= entities
+        _note_touches(last_touch, batch, folded.touched)
+
+    changed_outcomes: list[tuple[str, str, str]] = []
+    if reach.anew:
+        late = [event for event in batch if not reach.anew.isdisjoint(event.mentions)]
+        rows = await queries.list_events_of(db, reach.anew)
+        refolded: dict[str, Entity] = {}
+        folded = fold(refolded, [*(event_from(row) for row in rows), *late])
+        for row in rows:
+            outcome = folded.outcomes[row["guid"]]
+            if (outcome.kind, outcome.reason) != (row["outcome"], row["reason"]):
+                changed_outcomes.append((row["guid"], outcome.kind, outcome.reason))
+        pushed.outcomes |= {event.guid: folded.outcomes[event.guid] for event in late}
+        pushed.entities |= refolded
+        _note_touches(last_touch, batch, {event.guid: set(event.mentions) for event in late})
+        newest = max(index for index, event in enumerate(batch) if event.guid in pushed.outcomes and event in late)
+        for guid, entity in refolded.items():
+            entity.fed_seq = reach.entities[guid].fed_seq
+            if entity != reach.entities[guid]:
+                last_touch[guid] = max(last_touch.get(guid, 0), newest)
+
+    pushed.entities = {guid: entity for guid, entity in pushed.entities.items() if guid in last_touch}
+    digests = [digest_of(event) for event in batch]
+    first = 1 + await queries.take_numbers(
+        db,
+        count=len(batch),
+        digests=b"".join(digests),
+        account=source.account,
+        device_id=source.device_id,
+        at=source.at,
+    )
+    for index, event in enumerate(batch):
+        event.seq = first + index
+    for guid, index in last_touch.items():
+        pushed.entities[guid].fed_seq = first + index
+    await _write(db, pushed, digests, source)
+    if changed_outcomes:
+        await queries.update_outcomes(db, changed_outcomes)
+    await _count(db, before, pushed.entities)
+    return pushed
+
+
+def _note_touches(last_touch: dict[str, int], batch: Sequence[Event], touched: dict[str, set[str]]) -> None:
+    """Remembers, by entity, the place in the batch of the last event that touched it."""
+    for index, event in enumerate(batch):
+        for guid in touched.get(event.guid, ()):
+            last_touch[guid] = max(last_touch.get(guid, 0), index)
+
+
+async def _write(db: Connection, pushed: Pushed, digests: list[bytes], source: Source) -> None:
+    events = pushed.events
+    outcomes = [pushed.outcomes[event.guid] for event in events]
+    await queries.insert_events(
+        db,
+        [
+            [event.seq for event in events],
+            [event.guid for event in events],
+            [event.entity_guid for event in events],
+            [event.type for event in events],
+            [orjson.dumps(event.data).decode() for event in events],
+            [None if event.applied is None else orjson.dumps(event.applied).decode() for event in events],
+            [event.timestamp for event in events],
+            [event.timestamp_ms for event in events],
+            [event.effective_ms for event in events],
+            [event.user_id for event in events],
+            digests,
+            [outcome.kind for outcome in outcomes],
+            [outcome.reason for outcome in outcomes],
+        ],
+        account=source.account,
+        device_id=source.device_id,
+        at=source.at,
+    )
+    mentions = [(guid, event.seq) for event in events for guid in event.mentions]
+    await queries.insert_mentions(db, [guid for guid, _ in mentions], [seq for _, seq in mentions])
+    await queries.write_entities(db, entity_rows(pushed.entities.values()))
+
+
+async def _count(db: Connection, before: dict[str, str | None], entities: dict[str, Entity]) -> None:
+    """Carries over into the counts which entities came and went."""
+    changes: Counter[str] = Counter()
+    for guid, entity in entities.items():
+        if (form := form_of(entity)) != before.get(guid):
+            if form is not None:
+                changes[form] += 1
+            if (old := before.get(guid)) is not None:
+                changes[old] -= 1
+    changed = sorted((form, change) for form, change in changes.items() if change)
+    if changed:
+        await queries.add_to_counts(db, [form for form, _ in changed], [change for _, change in changed])

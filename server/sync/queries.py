@@ -1,0 +1,352 @@
+"""The SQL of the log, its head and the entities. Everything is meant inside one schema; names are never qualified."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from server.db import Connection
+from server.db.connection import Row
+
+# The head
+
+
+async def take_numbers(
+    db: Connection, *, count: int, digests: bytes, account: str, device_id: str, at: datetime
+) -> int:
+    """Moves the head on by `count`, links the push into the chain, and returns the number before its first event.
+
+    The head's row stays locked until the commit, so that numbers become visible in their order.
+    """
+    return int(
+        await db.fetchval(
+            """
+            WITH moved AS (
+                UPDATE sync_head
+                SET head = head + $1, link = sha256(link || int8send(head + 1) || $2)
+                RETURNING head, link
+            )
+            INSERT INTO pushes (last_seq, first_seq, account, device_id, received_at, link)
+            SELECT head, head - $1 + 1, $3, $4, $5, link FROM moved
+            RETURNING first_seq - 1
+            """,
+            count,
+            digests,
+            account,
+            device_id,
+            at,
+        )
+    )
+
+
+async def get_head(db: Connection) -> Row:
+    """epoch, base, head, link and carrier_key."""
+    row = await db.fetchrow("SELECT epoch, base, head, link, carrier_key FROM sync_head")
+    assert row is not None
+    return row
+
+
+async def start_epoch(db: Connection, epoch: str, gap: int) -> None:
+    """Begins a new epoch, `gap` beyond everything the one before can have given out."""
+    await db.execute("UPDATE sync_head SET epoch = $1, base = base + head + $2", epoch, gap)
+
+
+# Events
+
+_EVENT_COLUMNS = (
+    "e.seq, e.guid, e.entity_guid, e.type, e.data, e.applied, e.timestamp, e.timestamp_ms, e.effective_ms, "
+    "e.user_id, e.outcome, e.reason"
+)
+
+
+async def known_guids(db: Connection, guids: Sequence[str]) -> set[str]:
+    """Which of the events are in the log already."""
+    rows = await db.fetch("SELECT guid FROM events WHERE guid = ANY($1)", guids)
+    return {row["guid"] for row in rows}
+
+
+async def insert_events(
+    db: Connection, columns: Sequence[Sequence[object]], *, account: str, device_id: str, at: datetime
+) -> None:
+    """Adds events of one push, given as columns in the order of the statement."""
+    await db.execute(
+        """
+        INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
+                            user_id, digest, outcome, reason, account, device_id, received_at)
+        SELECT n.*, $14, $15, $16
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::json[], $7::text[],
+                    $8::bigint[], $9::bigint[], $10::text[], $11::bytea[], $12::text[], $13::text[]) AS n
+        """,
+        *columns,
+        account,
+        device_id,
+        at,
+    )
+
+
+async def insert_mentions(db: Connection, guids: Sequence[str], seqs: Sequence[int]) -> None:
+    """Notes which event speaks of which entity."""
+    await db.execute(
+        "INSERT INTO mentions (entity_guid, seq) SELECT * FROM unnest($1::text[], $2::bigint[])", guids, seqs
+    )
+
+
+async def update_outcomes(db: Connection, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Sets outcome and reason of events, given as (guid, outcome, reason)."""
+    guids, outcomes, reasons = zip(*rows, strict=True)
+    await db.execute(
+        """
+        UPDATE events e SET outcome = n.outcome, reason = n.reason
+        FROM unnest($1::text[], $2::text[], $3::text[]) AS n (guid, outcome, reason)
+        WHERE e.guid = n.guid
+        """,
+        guids,
+        outcomes,
+        reasons,
+    )
+
+
+async def list_events_of(db: Connection, entity_guids: Iterable[str]) -> list[Row]:
+    """Every event that mentions one of the entities."""
+    return await db.fetch(
+        f"""
+        SELECT {_EVENT_COLUMNS} FROM events e
+        WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = ANY($1))
+        """,
+        list(entity_guids),
+    )
+
+
+async def list_events_seen_by(db: Connection, entity_guids: Sequence[str], device_id: str, seq: int) -> list[Row]:
+    """The events on the entities up to the number, and later ones of the device's own."""
+    return await db.fetch(
+        f"""
+        SELECT {_EVENT_COLUMNS} FROM events e
+        WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = ANY($1))
+          AND (e.seq <= $3 OR e.device_id = $2)
+        """,
+        entity_guids,
+        device_id,
+        seq,
+    )
+
+
+async def list_events_between(db: Connection, after: int, limit: int) -> list[Row]:
+    """The events after the number, in order."""
+    return await db.fetch(
+        f"SELECT {_EVENT_COLUMNS} FROM events e WHERE e.seq > $1 ORDER BY e.seq LIMIT $2", after, limit
+    )
+
+
+async def list_events_of_types(db: Connection, types: Sequence[str], after: int, up_to: int) -> list[Row]:
+    """The events of the types with numbers in (after, up_to], in order."""
+    return await db.fetch(
+        f"""
+        SELECT {_EVENT_COLUMNS} FROM events e
+        WHERE e.seq > $2 AND e.seq <= $3 AND e.type = ANY($1) ORDER BY e.seq
+        """,
+        types,
+        after,
+        up_to,
+    )
+
+
+# Entities
+
+ENTITY_COLUMNS = (
+    "guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids, updated_ms, "
+    "newest, fed_seq"
+)
+
+
+async def lock_entities(db: Connection, guids: Sequence[str]) -> None:
+    """Locks the entities until the end of the transaction, in the order given; unknown ones get a placeholder.
+
+    Given in sorted order, two pushes never wait for each other in a circle.
+    """
+    await db.execute(
+        """
+        INSERT INTO entities (guid) SELECT unnest($1::text[])
+        ON CONFLICT (guid) DO UPDATE SET guid = excluded.guid WHERE false
+        """,
+        guids,
+    )
+
+
+async def list_entities(db: Connection, guids: Sequence[str]) -> list[Row]:
+    """The entities as they stand."""
+    return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities WHERE guid = ANY($1)", guids)
+
+
+async def list_around(db: Connection, guids: Sequence[str]) -> set[str]:
+    """The entities, everything below them, and the groups that all of these are in."""
+    rows = await db.fetch(
+        """
+        WITH RECURSIVE below (guid) AS (
+            SELECT unnest($1::text[])
+            UNION
+            SELECT unnest(e.member_ids) FROM below b JOIN entities e ON e.guid = b.guid
+        )
+        SELECT guid FROM below
+        UNION
+        SELECT unnest(e.parent_ids) FROM below b JOIN entities e ON e.guid = b.guid
+        """,
+        guids,
+    )
+    return {row["guid"] for row in rows}
+
+
+async def list_connected(db: Connection, guids: Iterable[str]) -> set[str]:
+    """Every entity that is connected with these through events that mention both."""
+    rows = await db.fetch(
+        """
+        WITH RECURSIVE reached (guid) AS (
+            SELECT unnest($1::text[])
+            UNION
+            SELECT other.entity_guid
+            FROM reached r
+            JOIN mentions m ON m.entity_guid = r.guid
+            JOIN mentions other ON other.seq = m.seq
+        )
+        SELECT guid FROM reached
+        """,
+        list(guids),
+    )
+    return {row["guid"] for row in rows}
+
+
+async def write_entities(db: Connection, rows: str) -> None:
+    """Overwrites entities; `rows` is a JSON list of objects with the columns of the table."""
+    await db.execute(
+        """
+        UPDATE entities e
+        SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
+            external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
+            parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, fed_seq = n.fed_seq,
+            name_parts = n.name_parts
+        FROM jsonb_to_recordset($1::jsonb) AS n (
+            guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
+            version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
+            fed_seq bigint, name_parts text[])
+        WHERE e.guid = n.guid
+        """,
+        rows,
+    )
+
+
+async def add_to_counts(db: Connection, forms: Sequence[str], changes: Sequence[int]) -> None:
+    """Adds to how many live entities there are of each form."""
+    await db.execute(
+        """
+        INSERT INTO entity_counts (form, n) SELECT * FROM unnest($1::text[], $2::bigint[])
+        ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
+        """,
+        forms,
+        changes,
+    )
+
+
+async def replace_all_entities(db: Connection) -> None:
+    """Forgets every entity and count, so that the log can be folded anew."""
+    await db.execute("DELETE FROM entities")
+    await db.execute("DELETE FROM entity_counts")
+
+
+async def list_feed(db: Connection, after: int, limit: int) -> list[Row]:
+    """The entities fed after the number, `limit` of them in the order of their numbers, none cut within one number."""
+    return await db.fetch(
+        f"""
+        SELECT {ENTITY_COLUMNS} FROM entities
+        WHERE fed_seq > $1 AND fed_seq <= coalesce(
+            (SELECT fed_seq FROM entities WHERE fed_seq > $1 ORDER BY fed_seq, guid OFFSET $2 - 1 LIMIT 1),
+            9223372036854775807)
+        ORDER BY fed_seq, guid
+        """,
+        after,
+        limit,
+    )
+
+
+async def list_all_entities(db: Connection) -> list[Row]:
+    """Every entity, tombstones too."""
+    return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities")
+
+
+async def lock_head(db: Connection) -> None:
+    """Makes pushes wait until the end of the transaction."""
+    await db.execute("SELECT head FROM sync_head FOR UPDATE")
+
+
+async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[Row]:
+    """Live entities whose name holds all the parts (groups of three letters), at most `limit`."""
+    return await db.fetch(
+        "SELECT guid, type, name, external_id, version, data, member_ids FROM entities "
+        "WHERE state = 'live' AND name_parts @> $1 LIMIT $2",
+        parts,
+        limit,
+    )
+
+
+# Quarantine, devices, settings
+
+
+async def insert_quarantine(
+    db: Connection, columns: Sequence[Sequence[object]], *, account: str, device_id: str, at: datetime
+) -> None:
+    """Keeps what could not be an event; what was sent before is kept once."""
+    await db.execute(
+        """
+        INSERT INTO quarantine (digest, guid, code, path, detail, raw, account, device_id, received_at)
+        SELECT n.*, $7, $8, $9
+        FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) AS n
+        ON CONFLICT (digest) DO NOTHING
+        """,
+        *columns,
+        account,
+        device_id,
+        at,
+    )
+
+
+async def list_quarantine(db: Connection, before: int, limit: int) -> list[Row]:
+    """The newest first, below the id `before`."""
+    return await db.fetch(
+        "SELECT id, guid, code, path, detail, raw, account, device_id, received_at FROM quarantine "
+        "WHERE id < $1 ORDER BY id DESC LIMIT $2",
+        before,
+        limit,
+    )
+
+
+async def note_push(db: Connection, device_id: str, account: str, at: datetime) -> int | None:
+    """Notes that the device pushed; returns the number it was last served up to, None when it never pulled."""
+    served: int | None = await db.fetchval(
+        """
+        INSERT INTO devices (id, account, last_push) VALUES ($1, $2, $3)
+        ON CONFLICT (id) DO UPDATE SET last_push = excluded.last_push, account = excluded.account
+        RETURNING served_seq
+        """,
+        device_id,
+        account,
+        at,
+    )
+    return served
+
+
+async def note_pull(db: Connection, device_id: str, account: str, at: datetime, served_seq: int) -> None:
+    """Notes what the device was served."""
+    await db.execute(
+        """
+        INSERT INTO devices (id, account, last_pull, served_seq) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (id) DO UPDATE
+        SET last_pull = excluded.last_pull, account = excluded.account, served_seq = excluded.served_seq
+        """,
+        device_id,
+        account,
+        at,
+        served_seq,
+    )
+
+
+async def find_setting(db: Connection, name: str) -> str | None:
+    """A setting as JSON text."""
+    value: str | None = await db.fetchval("SELECT value::text FROM settings WHERE name = $1", name)
+    return value

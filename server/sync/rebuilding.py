@@ -1,0 +1,66 @@
+"""Folding the whole log anew, to prove or to restore that the entities are what it says."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from server.db import Connection
+from server.sync import queries
+from server.sync.fold import Entity, fold
+from server.sync.records import entity_from, entity_rows, event_from, form_of
+
+_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """How many events were folded, into how many entities, and which of these had stood otherwise before."""
+
+    events: int
+    entities: int
+    differing: list[str]
+
+
+async def rebuild(db: Connection) -> RebuildReport:
+    """Folds the log onto nothing and puts the result in place of what stands, whatever that is.
+
+    Pushes wait meanwhile. Devices are sent again what differed.
+    """
+    await queries.lock_head(db)
+    before = {row["guid"]: entity_from(row) for row in await queries.list_all_entities(db)}
+    rows = []
+    while batch := await queries.list_events_between(db, rows[-1]["seq"] if rows else 0, _BATCH):
+        rows += batch
+    entities: dict[str, Entity] = {}
+    events = [event_from(row) for row in rows]
+    folded = fold(entities, events)
+    mentioned = {guid: event.seq for event in sorted(events, key=lambda event: event.seq) for guid in event.mentions}
+    head = (await queries.get_head(db))["head"]
+    differing = []
+    for guid, entity in entities.items():
+        old = before.get(guid)
+        entity.fed_seq = old.fed_seq if old else mentioned[guid]
+        if entity != old:
+            entity.fed_seq = head
+            differing.append(guid)
+    differing += before.keys() - entities.keys()
+    await _replace(db, entities)
+    changed = [
+        (row["guid"], outcome.kind, outcome.reason)
+        for row in rows
+        if (outcome := folded.outcomes[row["guid"]]) and (outcome.kind, outcome.reason) != (row["outcome"], row["reason"])
+    ]
+    if changed:
+        await queries.update_outcomes(db, changed)
+    return RebuildReport(len(rows), len(entities), sorted(differing))
+
+
+async def _replace(db: Connection, entities: dict[str, Entity]) -> None:
+    await queries.replace_all_entities(db)
+    everything = sorted(entities.values(), key=lambda entity: entity.guid)
+    for at in range(0, len(everything), _BATCH):
+        part = everything[at : at + _BATCH]
+        await queries.lock_entities(db, [entity.guid for entity in part])
+        await queries.write_entities(db, entity_rows(part))
+    counts = Counter(form for entity in everything if (form := form_of(entity)) is not None)
+    if counts:
+        await queries.add_to_counts(db, list(counts), list(counts.values()))

@@ -1,0 +1,100 @@
+"""Events and entities as rows of the database, and back."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+import orjson
+
+from server.db.connection import Row
+from server.kit.strict_json import canonical_json
+from server.sync.event import Event
+from server.sync.fold import LIVE, Entity
+
+NAME_PART = 3
+_LONGEST_NAME = 1000
+
+
+def event_from(row: Row) -> Event:
+    """An event from a row of the log."""
+    return Event(
+        guid=row["guid"],
+        entity_guid=row["entity_guid"],
+        type=row["type"],
+        data=orjson.loads(row["data"]),
+        timestamp=row["timestamp"],
+        timestamp_ms=row["timestamp_ms"],
+        effective_ms=row["effective_ms"],
+        user_id=row["user_id"],
+        applied=None if row["applied"] is None else orjson.loads(row["applied"]),
+        seq=row["seq"],
+    )
+
+
+def digest_of(event: Event) -> bytes:
+    """SHA-256 over the RFC 8785 form of what was pushed. The chain links digests, so contents may be erased later."""
+    pushed = {
+        "guid": event.guid,
+        "entityGuid": event.entity_guid,
+        "type": event.type,
+        "data": event.data,
+        "timestamp": event.timestamp,
+        "userId": event.user_id,
+    }
+    return sha256(canonical_json(pushed)).digest()
+
+
+def entity_from(row: Row) -> Entity:
+    """An entity from a row."""
+    newest = None if row["newest"] is None else orjson.loads(row["newest"])
+    return Entity(
+        guid=row["guid"],
+        state=row["state"],
+        created=row["created"],
+        type=row["type"],
+        name=row["name"],
+        entity_name=row["entity_name"],
+        external_id=row["external_id"],
+        version=row["version"],
+        data=orjson.loads(row["data"]),
+        member_ids=row["member_ids"],
+        parent_ids=row["parent_ids"],
+        updated_ms=row["updated_ms"],
+        newest=None if newest is None else (newest[0], newest[1], newest[2], newest[3]),
+        fed_seq=row["fed_seq"],
+    )
+
+
+def entity_rows(entities: Iterable[Entity]) -> str:
+    """Entities as the JSON that `write_entities` takes."""
+    return orjson.dumps([_entity_row(entity) for entity in entities]).decode()
+
+
+def _entity_row(entity: Entity) -> dict[str, object]:
+    return {
+        "guid": entity.guid,
+        "state": entity.state,
+        "created": entity.created,
+        "type": entity.type,
+        "name": entity.name,
+        "entity_name": entity.entity_name,
+        "external_id": entity.external_id,
+        "version": entity.version,
+        "data": entity.data,
+        "member_ids": entity.member_ids,
+        "parent_ids": entity.parent_ids,
+        "updated_ms": entity.updated_ms,
+        "newest": entity.newest,
+        "fed_seq": entity.fed_seq,
+        "name_parts": name_parts(entity.name) if entity.state == LIVE else [],
+    }
+
+
+def name_parts(name: str) -> list[str]:
+    """Every run of three letters of a name in lower case, each once: what an index needs to find parts of names."""
+    name = name.lower()[:_LONGEST_NAME]
+    return sorted({name[at : at + NAME_PART] for at in range(len(name) - NAME_PART + 1)})
+
+
+def form_of(entity: Entity) -> str | None:
+    """Under which form a live entity counts: its form's name, else its type; None for one that does not count."""
+    return (entity.entity_name or entity.type) if entity.state == LIVE else None

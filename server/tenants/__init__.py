@@ -1,0 +1,1 @@
+"""Tenants: provisioning, lifecycle, and which tenant a request is about."""

@@ -1,0 +1,64 @@
+"""A tenant as the shared schema knows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from server.db.connection import Row
+from server.db.scope import Scope
+
+ACTIVE: Final = "active"
+SUSPENDED: Final = "suspended"
+DELETED: Final = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One organization. `state` is 'active', 'suspended' or 'deleted'; `schema_version` the last migration it has."""
+
+    id: int
+    config_id: str
+    artifact_id: str
+    name: str
+    description: str
+    version: str
+    state: str
+    schema: str
+    role: str
+    schema_version: str
+    config_number: int
+    entities_count: int
+    created_at: datetime
+    deleted_at: datetime | None
+
+    @property
+    def scope(self) -> Scope:
+        """Where its data is and as whom it is worked on."""
+        return Scope(self.schema, self.role)
+
+
+TENANT_COLUMNS: Final = (
+    "t.id, t.config_id, t.artifact_id, t.name, t.description, t.version, t.state, t.schema_name, t.role_name, "
+    "t.schema_version, t.config_number, t.entities_count, t.created_at, t.deleted_at"
+)
+"""What `tenant_from` reads, of a table known as t."""
+
+
+def tenant_from(row: Row) -> Tenant:
+    """A tenant from a row that holds TENANT_COLUMNS."""
+    return Tenant(
+        id=row["id"],
+        config_id=row["config_id"],
+        artifact_id=row["artifact_id"],
+        name=row["name"],
+        description=row["description"],
+        version=row["version"],
+        state=row["state"],
+        schema=row["schema_name"],
+        role=row["role_name"],
+        schema_version=row["schema_version"],
+        config_number=row["config_number"],
+        entities_count=row["entities_count"],
+        created_at=row["created_at"],
+        deleted_at=row["deleted_at"],
+    )

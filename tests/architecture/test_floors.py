@@ -1,0 +1,30 @@
+import pytest
+from importlinter.cli import lint_imports
+
+from tests.architecture.source import PROJECT, imports, modules, room_of
+
+MAY_IMPORT_STARLETTE = {"app", "http", "routes"}
+MAY_IMPORT_SETTINGS = {"__main__", "app", "cli", "first_run", "starting", "worker"}
+UNAWARE_OF_TENANTS = {"entities", "sync", "duplicates"}
+
+
+def importers(name: str) -> set[str]:
+    return {room_of(module) for module in modules() if imports(module, name)}
+
+
+def test_rooms_import_only_from_the_floors_below_them(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = lint_imports(str(PROJECT / "pyproject.toml"), no_cache=True)
+    assert not broken, capsys.readouterr().out
+
+
+def test_only_the_edge_knows_starlette() -> None:
+    assert importers("starlette") <= MAY_IMPORT_STARLETTE
+
+
+def test_only_what_starts_the_server_reads_the_settings() -> None:
+    assert importers("server.settings") - {"settings"} <= MAY_IMPORT_SETTINGS
+
+
+@pytest.mark.parametrize("name", ["server.tenants", "server.settings", "server.http"])
+def test_rooms_of_one_tenants_data_do_not_import_what_tells_tenants_apart(name: str) -> None:
+    assert not importers(name) & UNAWARE_OF_TENANTS

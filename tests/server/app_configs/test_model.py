@@ -1,0 +1,189 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.app_configs.model import DuplicateRule, Form, SeedRow, read_config
+from server.kit.problem import Problem
+from tests.server.app_configs.configs import SAMPLE, config, json_values, seeds
+
+
+def errors_of(document: Any) -> dict[str, str]:
+    with pytest.raises(Problem) as raised:
+        read_config(document)
+    assert (raised.value.code, raised.value.status) == ("app-configs.invalid", 422)
+    return {error.path: error.message for error in raised.value.errors}
+
+
+def test_the_sample_config_of_the_field_is_valid() -> None:
+    sample = read_config(SAMPLE)
+    assert [form.name for form in sample.forms] == ["apg", "cropActivity", "household", "individual"]
+    assert [row.fields["name"] for row in sample.seeds] == [row["name"] for row in SAMPLE["entityData"][0]["data"]]
+    assert sample.document == {**SAMPLE, "authConfigs": []}
+
+
+def test_a_config_is_read_into_its_parts() -> None:
+    read = read_config(
+        config(
+            description="Census",
+            version="2",
+            url="https://north.example.org",
+            entityData=[seeds("household", {"id": "h1", "village": "Nahor"}), seeds("person", {"parentId": "h1"})],
+            duplicates={"rules": [{"form": "person", "fields": ["name", "born"]}], "blockSync": True},
+            customEventTypes=["vaccinate"],
+        )
+    )
+    assert (read.id, read.name, read.description, read.version) == ("north", "North", "Census", "2")
+    assert read.url == "https://north.example.org"
+    assert read.forms == (Form("household", "Household", None), Form("person", "Person", "household"))
+    assert read.seeds == (
+        SeedRow("household", "h1", None, {"id": "h1", "village": "Nahor"}),
+        SeedRow("person", None, "h1", {"parentId": "h1"}),
+    )
+    assert read.duplicates.rules == (DuplicateRule("person", ("name", "born")),)
+    assert read.duplicates.block_sync
+    assert read.custom_event_types == ("vaccinate",)
+
+
+@pytest.mark.parametrize("absent", [{}, {"externalSync": None, "authConfigs": None, "entityData": None}])
+def test_absent_and_null_sections_become_empty_ones(absent: dict[str, Any]) -> None:
+    document = read_config(config(**absent)).document
+    assert (document["externalSync"], document["authConfigs"], document["entityData"]) == ({}, [], [])
+
+
+@pytest.mark.parametrize(("given_version", "version"), [(3, "3"), (1.5, "1.5"), ("1.0.0", "1.0.0"), (None, "")])
+def test_version_is_read_as_text(given_version: Any, version: str) -> None:
+    assert read_config(config(version=given_version)).version == version
+
+
+def test_unknown_keys_are_kept_at_every_level() -> None:
+    document = config(theme={"color": "red"}, externalSync={"type": "openspp", "batch": 5})
+    document["entityForms"][0]["icon"] = "house"
+    kept = read_config(document).document
+    assert kept["theme"] == {"color": "red"}
+    assert kept["externalSync"]["batch"] == 5
+    assert kept["entityForms"][0]["icon"] == "house"
+
+
+def test_what_the_server_adds_to_an_answer_is_not_stored_when_it_comes_back() -> None:
+    document = read_config(config(artifactId="a1", syncServerUrl="https://old.example.org")).document
+    assert "artifactId" not in document
+    assert "syncServerUrl" not in document
+
+
+def test_the_document_that_was_given_is_not_changed() -> None:
+    given_document = config(version=1, externalSync=None)
+    del given_document["entityForms"][0]["title"]
+    read_config(given_document)
+    assert given_document["version"] == 1
+    assert given_document["externalSync"] is None
+    assert "title" not in given_document["entityForms"][0]
+
+
+@pytest.mark.parametrize(
+    "external_sync",
+    [
+        {"type": "openfn", "url": "https://openfn.example.org", "extraFields": [{"name": "apiKey", "value": "x"}]},
+        {"type": "mock", "auth": "basic", "url": "http://mock:5000", "credentials": {"username": "u", "password": "p"}},
+        {"type": "mock", "auth": "", "url": "http://mock:5000", "extraFields": {}},
+    ],
+)
+def test_external_sync_is_read_in_each_form_it_is_met_in(external_sync: dict[str, Any]) -> None:
+    assert read_config(config(externalSync=external_sync)).document["externalSync"] == external_sync
+
+
+def test_absent_duplicate_rules_are_told_from_an_empty_list_of_them() -> None:
+    assert read_config(config()).duplicates.rules is None
+    assert read_config(config(duplicates={"rules": []})).duplicates.rules == ()
+
+
+@pytest.mark.parametrize("config_id", ["North", "a-b", "a_b", "9", "A" * 200])
+def test_ids_of_the_contract_are_good(config_id: str) -> None:
+    assert read_config(config(id=config_id)).id == config_id
+
+
+@pytest.mark.parametrize("config_id", ["", "-a", "_a", "a b", "a/b", "é", "a\n", "A" * 201, None, 5])
+def test_other_ids_are_refused(config_id: Any) -> None:
+    assert list(errors_of(config(id=config_id))) == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "path", "message"),
+    [
+        ({"name": " "}, "name", "must not be empty"),
+        ({"name": None}, "name", "must be a string"),
+        ({"version": True}, "version", "must be a string"),
+        ({"entityForms": {}}, "entityForms", "must be a list"),
+        ({"entityForms": [{"title": "A"}]}, "entityForms[0].name", "is missing"),
+        ({"entityForms": [{"name": "a", "formio": []}]}, "entityForms[0].formio", "must be an object"),
+        ({"entityForms": ["a"]}, "entityForms[0]", "must be an object"),
+        ({"entityData": [{"name": "person", "data": {}}]}, "entityData[0].data", "must be a list"),
+        ({"entityData": [seeds("person", {"id": 7})]}, "entityData[0].data[0].id", "must be a string"),
+        ({"externalSync": "openspp"}, "externalSync", "must be an object"),
+        ({"externalSync": {"url": 5}}, "externalSync.url", "must be a string"),
+        ({"externalSync": {"extraFields": [{"value": 1}]}}, "externalSync.extraFields[0].name", "is missing"),
+        ({"authConfigs": {}}, "authConfigs", "must be a list"),
+        ({"authConfigs": [{"fields": {}}]}, "authConfigs[0].type", "is missing"),
+        ({"authConfigs": [{"type": "auth0", "fields": []}]}, "authConfigs[0].fields", "must be an object"),
+        ({"duplicates": {"blockSync": "yes"}}, "duplicates.blockSync", "must be true or false"),
+        (
+            {"duplicates": {"rules": [{"form": "person", "fields": []}]}},
+            "duplicates.rules[0].fields",
+            "must not be empty",
+        ),
+        ({"customEventTypes": "vaccinate"}, "customEventTypes", "must be a list"),
+        ({"customEventTypes": ["x" * 65]}, "customEventTypes[0]", "must have at most 64 characters"),
+    ],
+)
+def test_a_wrong_type_is_named_by_its_path(parts: dict[str, Any], path: str, message: str) -> None:
+    assert errors_of(config(**parts)) == {path: message}
+
+
+@pytest.mark.parametrize("document", [None, [], "config", 5])
+def test_a_document_that_is_no_object_is_refused(document: Any) -> None:
+    assert errors_of(document) == {"": "must be an object"}
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    errors = errors_of(
+        {
+            "id": "-x",
+            "entityForms": [{"name": "a", "dependsOn": "nowhere"}, {"name": "a"}, {}],
+            "entityData": [seeds("b", {"parentId": "c"})],
+            "authConfigs": 5,
+            "customEventTypes": ["add-member"],
+        }
+    )
+    assert set(errors) == {
+        "id",
+        "name",
+        "entityForms[0].dependsOn",
+        "entityForms[1].name",
+        "entityForms[2].name",
+        "entityData[0].name",
+        "entityData[0].data[0].parentId",
+        "authConfigs",
+        "customEventTypes[0]",
+    }
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(config(entityData=1, authConfigs=1, duplicates=1), json_values))
+)
+def test_any_document_is_either_read_or_refused_with_paths(document: dict[str, Any]) -> None:
+    refused = refusal_of(document)
+    if refused is None:
+        normal = read_config(document)
+        assert read_config(normal.document) == normal
+    else:
+        assert refused.errors
+        assert all(error.message for error in refused.errors)
+
+
+def refusal_of(document: dict[str, Any]) -> Problem | None:
+    try:
+        read_config(document)
+    except Problem as problem:
+        return problem
+    return None
