@@ -49,7 +49,7 @@ floors: $(VENV)/.developing
 	$(BIN)/lint-imports --no-logo
 
 tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 fix: $(VENV)/.developing ## Mend style and order of imports where a tool can
 	$(BIN)/ruff check --fix .

@@ -2,12 +2,48 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from server.auth import api as auth
+from server.auth.model import Credentials, LoginAnswer, Message
+from server.auth.sessions import Sessions
 from server.auth.tokens import Tokens
 from server.db import Database
-from server.http.route import Route
+from server.health import api as health
+from server.health.model import Health, Readiness
+from server.duplicates.finding import find_pairs
+from server.duplicates.gate import blocking
+from server.http.route import Handler, Route
+from server.metrics import api as metrics
+from server.metrics.exposition import Exposition
+from server.openapi import api as openapi
+from server.openapi.api import Reference
+from server.roles.permissions import Permission
+from server.sync import api as sync
+from server.sync.seeding import load_events
+from server.tenants import api as apps
+from server.tenants import artifacts
+from server.tenants import operating as tenants
+from server.tenants.wire import (
+    AppDocument,
+    Applied,
+    AppList,
+    AppsQuery,
+    ConfigVersion,
+    Done,
+    NewTenant,
+    PublicArtifact,
+    Restore,
+    RollBack,
+    TenantAnswer,
+    TenantList,
+    TenantsQuery,
+)
+from server.users import api as users
+from server.users.model import NewUser, UserAnswer, UserChange, UserCreated, UsersQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +61,380 @@ class Parts:
 
 def routes(parts: Parts) -> list[Route]:
     """Every route there is. A path with a fixed word stands before one with a parameter in its place."""
-    return [
+    table = [
         *_users(parts),
         *_tenants(parts),
         *_sync(parts),
         *_entities(),
         *_duplicates(parts),
-        *_operating(parts),
     ]
+    table += _operating(parts, table)
+    return table
 
 
 def _users(parts: Parts) -> list[Route]:
-    return []
+    sessions = Sessions(parts.tokens, parts.session_lifetime)
+    database, cost = parts.database, parts.bcrypt_cost
+    return [
+        Route(
+            "POST",
+            "/api/users/login",
+            partial(auth.login, database=database, sessions=sessions, bcrypt_cost=cost),
+            Permission.PUBLIC,
+            "Sign in",
+            "accounts",
+            scope="none",
+            tenant="none",
+            body=Credentials,
+            answers={200: LoginAnswer},
+            problems=(401,),
+        ),
+        Route(
+            "POST",
+            "/api/users/logout",
+            auth.logout,
+            Permission.SIGNED_IN,
+            "Sign out: end this session",
+            "accounts",
+            scope="shared",
+            tenant="none",
+            answers={200: Message},
+        ),
+        Route(
+            "GET",
+            "/api/users/check-token",
+            auth.check_token,
+            Permission.SIGNED_IN,
+            "Whether the token holds",
+            "accounts",
+            scope="none",
+            tenant="none",
+            write=False,
+            answers={200: Message},
+        ),
+        Route(
+            "GET",
+            "/api/users/me",
+            users.show_me,
+            Permission.SIGNED_IN,
+            "The caller's own account",
+            "accounts",
+            scope="shared",
+            tenant="none",
+            write=False,
+            answers={200: UserAnswer},
+        ),
+        Route(
+            "GET",
+            "/api/users",
+            users.list_users,
+            Permission.USERS_MANAGE,
+            "List accounts",
+            "accounts",
+            scope="shared",
+            tenant="none",
+            write=False,
+            query=UsersQuery,
+            answers={200: list[UserAnswer]},
+        ),
+        Route(
+            "POST",
+            "/api/users",
+            partial(users.create_user, database=database, bcrypt_cost=cost),
+            Permission.USERS_MANAGE,
+            "Create an account",
+            "accounts",
+            scope="none",
+            tenant="none",
+            body=NewUser,
+            answers={201: UserCreated},
+            problems=(409,),
+        ),
+        Route(
+            "PUT",
+            "/api/users/{user}",
+            partial(users.update_user, database=database, bcrypt_cost=cost),
+            Permission.USERS_MANAGE,
+            "Change an account, by its id or e-mail address",
+            "accounts",
+            scope="none",
+            tenant="none",
+            body=UserChange,
+            answers={200: Message},
+            problems=(404, 409),
+        ),
+        Route(
+            "DELETE",
+            "/api/users/{user}",
+            users.delete_user,
+            Permission.USERS_MANAGE,
+            "Delete an account, by its id or e-mail address",
+            "accounts",
+            scope="shared",
+            tenant="none",
+            answers={200: Message},
+            problems=(404, 409),
+        ),
+    ]
 
 
 def _tenants(parts: Parts) -> list[Route]:
-    return []
+    return [*_apps(), *_tenants_of_operators(), *_artifacts()]
+
+
+def _apps() -> list[Route]:
+    return [
+        Route(
+            "POST",
+            "/api/apps",
+            partial(apps.upload_app, load=load_events),
+            Permission.CONFIG_WRITE,
+            "Upload an app config: a new tenant, or the next version of one",
+            "apps",
+            scope="shared",
+            tenant="optional",
+            upload=True,
+            answers={200: Applied},
+            problems=(409,),
+        ),
+        Route(
+            "GET",
+            "/api/apps",
+            apps.list_apps,
+            Permission.SIGNED_IN,
+            "List the apps the caller may see",
+            "apps",
+            scope="shared",
+            tenant="none",
+            query=AppsQuery,
+            answers={200: AppList},
+        ),
+        Route(
+            "GET",
+            "/api/apps/{id}",
+            apps.get_app,
+            Permission.CONFIG_READ,
+            "The whole config of an app, secrets masked",
+            "apps",
+            scope="shared",
+            tenant_in_path="id",
+            write=False,
+            answers={200: AppDocument},
+            problems=(404,),
+        ),
+        Route(
+            "PUT",
+            "/api/apps/{id}",
+            partial(apps.patch_app, load=load_events),
+            Permission.CONFIG_WRITE,
+            "Change an app config: absent keys are kept, null removes one",
+            "apps",
+            scope="shared",
+            tenant_in_path="id",
+            upload=True,
+            answers={200: Applied},
+            problems=(404, 409),
+        ),
+        Route(
+            "DELETE",
+            "/api/apps/{id}",
+            apps.delete_app,
+            Permission.TENANTS_MANAGE,
+            "Delete the tenant with this config id, if there is one",
+            "apps",
+            scope="shared",
+            tenant="none",
+            answers={200: Done},
+        ),
+        Route(
+            "GET",
+            "/api/apps/{id}/versions",
+            apps.list_versions,
+            Permission.CONFIG_READ,
+            "Every upload of an app config, the newest first",
+            "apps",
+            scope="shared",
+            tenant_in_path="id",
+            write=False,
+            answers={200: list[ConfigVersion]},
+            problems=(404,),
+        ),
+        Route(
+            "POST",
+            "/api/apps/{id}/rollback",
+            partial(apps.roll_back_app, load=load_events),
+            Permission.CONFIG_WRITE,
+            "Make an earlier version of an app config the next one",
+            "apps",
+            scope="shared",
+            tenant_in_path="id",
+            body=RollBack,
+            answers={200: Applied},
+            problems=(404, 409),
+        ),
+    ]
+
+
+def _tenants_of_operators() -> list[Route]:
+    def line(
+        method: str,
+        path: str,
+        handler: Handler,
+        summary: str,
+        *,
+        problems: tuple[int, ...] = (404, 409),
+        status: int = 200,
+        **more: Any,
+    ) -> Route:
+        return Route(
+            method,
+            path,
+            handler,
+            Permission.TENANTS_MANAGE,
+            summary,
+            "tenants",
+            scope="shared",
+            tenant="none",
+            problems=problems,
+            **{"answers": {status: TenantAnswer}, **more},
+        )
+
+    one = "/api/tenants/{id}"
+    return [
+        line(
+            "POST",
+            "/api/tenants",
+            partial(tenants.create_tenant, load=load_events),
+            "Create a tenant without forms",
+            body=NewTenant,
+            status=201,
+            problems=(409,),
+        ),
+        line(
+            "GET",
+            "/api/tenants",
+            tenants.list_tenants,
+            "List tenants",
+            query=TenantsQuery,
+            answers={200: TenantList},
+            problems=(),
+        ),
+        line("GET", one, tenants.get_tenant, "A tenant, by config id or number", write=False, problems=(404,)),
+        line("DELETE", one, tenants.delete_tenant, "Delete a tenant; its data is kept for a while", problems=(404,)),
+        line("POST", f"{one}/suspend", tenants.suspend_tenant, "Keep everybody but operators out of a tenant"),
+        line("POST", f"{one}/resume", tenants.resume_tenant, "End the suspension of a tenant"),
+        line(
+            "POST",
+            f"{one}/restore",
+            partial(tenants.restore_tenant, load=load_events),
+            "Bring a deleted tenant back",
+            body=Restore,
+        ),
+    ]
+
+
+def _artifacts() -> list[Route]:
+    return [
+        Route(
+            "GET",
+            "/artifacts/{artifact}.json",
+            artifacts.get_artifact,
+            Permission.PUBLIC,
+            "What a phone needs to begin",
+            "artifacts",
+            scope="shared",
+            tenant="none",
+            write=False,
+            answers={200: PublicArtifact},
+            problems=(404, 421),
+        ),
+        Route(
+            "GET",
+            "/artifacts/{artifact}.png",
+            artifacts.get_artifact_code,
+            Permission.PUBLIC,
+            "A QR code of the artifact's address",
+            "artifacts",
+            scope="shared",
+            tenant="none",
+            write=False,
+            answers={200: None},
+            problems=(404, 421),
+            media_type="image/png",
+        ),
+    ]
 
 
 def _sync(parts: Parts) -> list[Route]:
-    return []
+    return [
+        Route(
+            "POST",
+            "/api/sync/push",
+            partial(sync.push, tolerance=parts.clock_tolerance, follow=find_pairs),
+            Permission.SYNC_PUSH,
+            "Push events",
+            "sync",
+            body=sync.PushBody,
+            answers={200: sync.PushAnswer},
+            problems=(409,),
+            admits_retired=False,
+        ),
+        Route(
+            "GET",
+            "/api/sync/pull",
+            partial(sync.pull, gate=blocking),
+            Permission.SYNC_PULL,
+            "Pull the next page",
+            "sync",
+            query=sync.SinceQuery,
+            answers={200: sync.PullAnswer},
+        ),
+        Route(
+            "POST",
+            "/api/sync/push/audit-logs",
+            sync.push_audit_logs,
+            Permission.SYNC_PUSH,
+            "Push a device's audit log",
+            "sync",
+            body=sync.AuditLogsBody,
+            answers={200: sync.StatusAnswer},
+            problems=(409,),
+            admits_retired=False,
+        ),
+        Route(
+            "GET",
+            "/api/sync/pull/audit-logs",
+            sync.pull_audit_logs,
+            Permission.SYNC_PULL,
+            "Pull the devices' audit logs",
+            "sync",
+            write=False,
+            query=sync.SinceQuery,
+            answers={200: list[sync.AuditLogEntry]},
+        ),
+        Route(
+            "POST",
+            "/api/sync/external",
+            sync.start_external_sync,
+            Permission.EXTERNAL_SYNC,
+            "Exchange data with the outside system",
+            "sync",
+            write=False,
+            body=sync.ExternalSyncBody,
+            problems=(502,),
+        ),
+        Route(
+            "GET",
+            "/api/sync/quarantine",
+            sync.list_quarantine,
+            Permission.QUARANTINE_READ,
+            "What was pushed and could not be taken as an event",
+            "sync",
+            write=False,
+            query=sync.QuarantineQuery,
+            answers={200: list[sync.QuarantinedEvent]},
+        ),
+    ]
 
 
 def _entities() -> list[Route]:
@@ -55,5 +445,44 @@ def _duplicates(parts: Parts) -> list[Route]:
     return []
 
 
-def _operating(parts: Parts) -> list[Route]:
-    return []
+def _operating(parts: Parts, table: list[Route]) -> list[Route]:
+    """Routes of whoever runs the server; `table` is the whole table, which they describe."""
+    reference = Reference(table)
+    exposition = Exposition(parts.registry, parts.database)
+
+    def line(path: str, handler: Handler, summary: str, *, tag: str = "operating", **more: Any) -> Route:
+        return Route(
+            "GET", path, handler, Permission.PUBLIC, summary, tag, scope="none", tenant="none", write=False, **more
+        )
+
+    return [
+        line("/health", health.live, "Whether the server lives", answers={200: Health}),
+        line(
+            "/ready",
+            partial(health.ready, database=parts.database),
+            "Whether the server can do its work",
+            answers={200: Readiness},
+        ),
+        line(
+            "/metrics",
+            partial(metrics.read_metrics, exposition=exposition, token=parts.metrics_token),
+            "Metrics for Prometheus, for whoever shows METRICS_TOKEN as Bearer",
+            problems=(401, 404),
+            media_type=exposition.media_type,
+        ),
+        line(
+            "/openapi.json",
+            partial(openapi.read_openapi, reference=reference),
+            "This description",
+            tag="reference",
+            answers={200: dict[str, Any]},
+        ),
+        line("/api-docs", openapi.show_reference, "The interactive reference", tag="reference", media_type="text/html"),
+        line(
+            "/api-docs/{name}",
+            partial(openapi.read_page_file, reference=reference),
+            "What the interactive reference loads",
+            tag="reference",
+            media_type="*/*",
+        ),
+    ]

@@ -1,8 +1,11 @@
 """Starting the server: what has to be there before the first request, and the life of the process that serves."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+import math
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -10,10 +13,29 @@ import uvicorn
 
 from server.app import build_app
 from server.db import Database
-from server.db.installation import install
+from server.db.installation import install, pending_shared_migrations
+from server.db.migrations import tenant_migrations
+from server.db.pool import Limits
+from server.health.cluster import check_cluster
+from server.health.queries import list_tenants_behind
 from server.settings import Settings
+from server.sync.epoch import begin_epoch
 from server.tenants.migrating import migrate_tenants
 from server.users.first_admin import ensure_admin
+
+log = logging.getLogger(__name__)
+
+# Another process of this installation may be preparing too; it is waited for.
+_PREPARING = Limits(statement_seconds=60, lock_seconds=600)
+_TICK_SECONDS = 0.01
+
+
+class NotInstalled(Exception):
+    """The shared schema lacks migrations. `pending` holds their ids."""
+
+    def __init__(self, pending: list[str]) -> None:
+        super().__init__(f"The database lacks {len(pending)} migrations of the shared schema: {', '.join(pending)}.")
+        self.pending = pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +44,14 @@ class Addresses:
 
     serving: str
     direct: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was found and made before the first request; `tenants_behind` are config ids that will not be served."""
+
+    admin_made: bool
+    tenants_behind: list[str]
 
 
 async def install_shared_schema(addresses: Addresses) -> list[str]:
@@ -35,16 +65,69 @@ async def install_shared_schema(addresses: Addresses) -> list[str]:
         await db.close()
 
 
-async def prepare(settings: Settings, addresses: Addresses, *, migrate: bool) -> None:
-    """Everything before the first request. With `migrate`, the shared schema and all tenants are brought up first."""
+async def prepare(settings: Settings, addresses: Addresses, *, migrate: bool) -> Prepared:
+    """Everything before the first request. With `migrate`, the shared schema and all tenants are brought up first.
+
+    Raises NotInstalled when the shared schema lacks migrations.
+    """
     if migrate:
-        await install_shared_schema(addresses)
-        await migrate_tenants(addresses.direct)
-    if settings.admin_password is not None:
-        async with Database(addresses.serving, size=1, prepared_statements=False) as database:
-            await ensure_admin(
-                database, settings.admin_email, settings.admin_password.get_secret_value(), cost=settings.bcrypt_cost
-            )
+        await _migrate(addresses)
+    async with Database(addresses.serving, size=2, prepared_statements=False, limits=_PREPARING) as database:
+        async with database.shared(readonly=True) as db:
+            if pending := await pending_shared_migrations(db):
+                raise NotInstalled(pending)
+            behind = await list_tenants_behind(db, tenant_migrations()[-1].id)
+        if behind:
+            log.warning("%d tenants are not served until `croft migrate` ran: %s.", len(behind), ", ".join(behind))
+        await check_cluster(database, begin_epoch)
+        return Prepared(await _ensure_admin(settings, database), behind)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A socket at HOST and PORT that does not listen yet. Raises OSError when the address cannot be had."""
+    # IPv4 first: that is what clients of `localhost` reach everywhere.
+    found = sorted(socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM), key=lambda each: each[0])
+    family, kind, protocol, _, address = found[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Server(uvicorn.Server):
+    """One server in the event loop. Signals are left to whoever runs it; `ended` is set when it serves no more."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ended = asyncio.Event()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until stopped."""
+        try:
+            await super().serve(sockets)
+        finally:
+            self.ended.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Without effect, where uvicorn would take over the signals of the whole process."""
+        yield
+
+    def stop(self) -> None:
+        """Lets requests in flight finish; called again, it drops them."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @property
+    def url(self) -> str:
+        """Where it serves, such as `http://127.0.0.1:3000`."""
+        port = self.servers[0].sockets[0].getsockname()[1]
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"http://{host}:{port}"
 
 
 def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
@@ -59,30 +142,50 @@ def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=int(settings.shutdown_seconds) or None,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
         h11_max_incomplete_event_size=32 * 1024,
         limit_concurrency=2000,
     )
 
 
 @asynccontextmanager
+async def serving(settings: Settings, addresses: Addresses, bound: socket.socket) -> AsyncIterator[Server]:
+    """A server on the bound socket for as long as the block runs. The database must have been prepared."""
+    server = Server(server_config(settings, addresses))
+    running = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        while not server.started:
+            if running.done():
+                running.result()
+                raise RuntimeError("the server ended while starting")
+            await asyncio.sleep(_TICK_SECONDS)
+        yield server
+    finally:
+        server.should_exit = True
+        await running
+
+
+@asynccontextmanager
 async def running_server(settings: Settings, addresses: Addresses, *, migrate: bool) -> AsyncIterator[str]:
     """A server in this event loop for as long as the block runs; gives its base URL."""
     await prepare(settings, addresses, migrate=migrate)
-    server = uvicorn.Server(server_config(settings, addresses))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if serving.done():
-                serving.result()
-                raise RuntimeError("the server ended while starting")
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://{settings.host}:{port}"
-    finally:
-        server.should_exit = True
-        await serving
+    async with serving(settings, addresses, bind(settings)) as server:
+        yield server.url
+
+
+async def _migrate(addresses: Addresses) -> None:
+    await install_shared_schema(addresses)
+    report = await migrate_tenants(addresses.direct)
+    for failure in report.failures:
+        log.error("Tenant %s could not be migrated: %s", failure.config_id, failure.error)
+
+
+async def _ensure_admin(settings: Settings, database: Database) -> bool:
+    if settings.admin_password is None:
+        return False
+    return await ensure_admin(
+        database, settings.admin_email, settings.admin_password.get_secret_value(), cost=settings.bcrypt_cost
+    )
 
 
 async def _login_of(dsn: str) -> str:

@@ -1,6 +1,6 @@
 -- What every process of one installation shares: which cluster its data belongs to, and who owns tenants' tables.
 CREATE TABLE installation (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     owner_role text NOT NULL,
     cluster text
 );

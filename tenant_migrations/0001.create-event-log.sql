@@ -1,7 +1,7 @@
 -- The order of the log. A push takes its numbers here as its last statements, so numbers are seen in commit order.
 -- base: where this epoch begins on the axis of logical times that installed phones are given.
 CREATE TABLE sync_head (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     epoch text NOT NULL,
     base bigint NOT NULL,
     head bigint NOT NULL DEFAULT 0,

@@ -1,6 +1,7 @@
 """A real PostgreSQL for every test process, and a real server on a loopback port."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -43,8 +44,10 @@ def settings_for_tests(**changes: Any) -> Settings:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL of this test process alone."""
     home: Path = tmp_path_factory.mktemp("cluster")
-    with EmbeddedPostgres(home, durable=False) as postgres:
-        yield postgres
+    postgres = EmbeddedPostgres(home, durable=False)
+    postgres.start()
+    yield postgres
+    postgres.destroy()
 
 
 async def new_database(cluster: EmbeddedPostgres) -> Addresses:
@@ -103,7 +106,7 @@ class Croft:
     url: str
     addresses: Addresses
     settings: Settings
-    operator: httpx.AsyncClient
+    operator: httpx.AsyncClient = field(init=False)
     clients: list[httpx.AsyncClient] = field(default_factory=list)
     devices: list[OldClient] = field(default_factory=list)
 
@@ -147,27 +150,31 @@ def small_config(config_id: str) -> dict[str, Any]:
     }
 
 
+@asynccontextmanager
 async def start_croft(addresses: Addresses, **changes: Any) -> AsyncIterator[Croft]:
+    """A server on the database, its settings changed as given."""
     settings = settings_for_tests(**changes)
     async with running_server(settings, addresses, migrate=True) as url:
-        croft = Croft(url, addresses, settings, httpx.AsyncClient())
+        croft = Croft(url, addresses, settings)
         croft.operator = await croft.signed_in(ADMIN_EMAIL)
         try:
             yield croft
         finally:
-            for client in [*croft.clients, *croft.devices]:
+            for client in croft.clients:
                 await client.aclose()
+            for device in croft.devices:
+                await device.aclose()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def croft(cluster: EmbeddedPostgres) -> AsyncIterator[Croft]:
     """A server shared by all tests of this process: make a tenant of your own in it."""
-    async for server in start_croft(await new_database(cluster)):
+    async with start_croft(await new_database(cluster)) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def fresh_croft(cluster: EmbeddedPostgres) -> AsyncIterator[Croft]:
     """A server on an empty database of its own, for tests that change what all tenants share."""
-    async for server in start_croft(await new_database(cluster)):
+    async with start_croft(await new_database(cluster)) as server:
         yield server

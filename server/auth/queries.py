@@ -1,5 +1,6 @@
 """The SQL of authentication, on the shared schema."""
 
+from datetime import datetime
 from uuid import UUID
 
 from server.db.connection import Connection, Row
@@ -27,3 +28,46 @@ async def find_session(db: Connection, session_id: UUID, tenant: str | None, dev
     `tenant` is a config id or a tenant's number. Columns of the tenant are null where it is unknown.
     """
     return await db.fetchrow(_FIND_SESSION, session_id, tenant, devices)
+
+
+async def find_credentials(db: Connection, email: str) -> Row | None:
+    """id and password_hash of the account with this e-mail address, in any case."""
+    return await db.fetchrow("SELECT id, password_hash FROM users WHERE lower(email) = lower($1)", email)
+
+
+async def lock_credentials(db: Connection, user_id: int, password_hash: str) -> bool:
+    """Whether the account still has this password; if so, it can neither lose it nor go before the transaction ends.
+
+    Without the lock, a session could be opened with the old password just after a change has ended all sessions.
+    """
+    sql = "SELECT true FROM users WHERE id = $1 AND password_hash = $2 FOR SHARE"
+    return bool(await db.fetchval(sql, user_id, password_hash))
+
+
+async def insert_session(
+    db: Connection, session_id: UUID, user_id: int, at: datetime, expires: datetime, address: str
+) -> None:
+    """Opens a session."""
+    await db.execute(
+        "INSERT INTO sessions (id, user_id, created_at, expires_at, address) VALUES ($1, $2, $3, $4, $5)",
+        session_id,
+        user_id,
+        at,
+        expires,
+        address,
+    )
+
+
+async def delete_session(db: Connection, session_id: str) -> None:
+    """Ends one session."""
+    await db.execute("DELETE FROM sessions WHERE id = $1", session_id)
+
+
+async def delete_sessions(db: Connection, user_id: int, *, but: str | None = None) -> None:
+    """Ends every session of an account, except the session `but`."""
+    await db.execute("DELETE FROM sessions WHERE user_id = $1 AND id IS DISTINCT FROM $2::uuid", user_id, but)
+
+
+async def delete_expired_sessions(db: Connection, user_id: int, at: datetime) -> None:
+    """Clears away what is over of an account's sessions."""
+    await db.execute("DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2", user_id, at)

@@ -9,6 +9,8 @@ UNAVAILABLE = ProblemKind("database.unavailable", 503, "The database cannot be r
 TAKEN = ProblemKind("database.taken", 409, "This exists already.")
 STATEMENT_TOOK_TOO_LONG = ProblemKind("database.timeout", 503, "This took too long and was given up.")
 
+NOT_TEXT = ProblemKind("request.not-text", 400, "The request holds a character that no text can hold.")
+
 _SOON = {"Retry-After": "1"}
 
 
@@ -26,6 +28,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return TRY_AGAIN(headers=_SOON)
         case asyncpg.UniqueViolationError():
             return TAKEN()
+        case asyncpg.CharacterNotInRepertoireError() | asyncpg.UntranslatableCharacterError():
+            return NOT_TEXT()
         case asyncpg.QueryCanceledError():
             return STATEMENT_TOOK_TOO_LONG(headers=_SOON)
         case (

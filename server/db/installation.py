@@ -29,6 +29,8 @@ async def install(db: Connection, *, serving: str) -> list[str]:
         owner = await create_role(db, "croft_owner", grant_to=serving)
         database = await db.fetchval("SELECT current_database()")
         await db.execute(f"GRANT CREATE ON DATABASE {quoted(database)} TO {quoted(owner)}")
+        # Temporary tables live as long as a connection, which serves one tenant after another.
+        await db.execute(f"REVOKE TEMP ON DATABASE {quoted(database)} FROM PUBLIC")
         await db.execute("INSERT INTO installation (owner_role) VALUES ($1)", owner)
     return done
 

@@ -7,7 +7,6 @@ schema's migrations and the record of them commit together or not at all. Statem
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import yoyo
@@ -15,6 +14,9 @@ from yoyo.migrations import read_sql_migration
 
 from server.db.connection import Connection
 from server.db.scope import quoted
+
+_BESIDE_SERVER = Path(__file__).resolve().parents[2]
+"""Where the migrations are beside the package, in a checkout as well as installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +30,20 @@ class Migration:
 @cache
 def shared_migrations() -> tuple[Migration, ...]:
     """The migrations of the shared schema, in order."""
-    return read_migrations(Path(str(files("shared_migrations"))))
+    return read_migrations(_BESIDE_SERVER / "shared_migrations")
 
 
 @cache
 def tenant_migrations() -> tuple[Migration, ...]:
     """The migrations of every tenant's schema, in order."""
-    return read_migrations(Path(str(files("tenant_migrations"))))
+    return read_migrations(_BESIDE_SERVER / "tenant_migrations")
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
-    """Reads a folder of `NNNN.verb-noun.sql` files."""
+    """Reads a folder of `NNNN.verb-noun.sql` files. Raises FileNotFoundError where there are none."""
     found = yoyo.read_migrations(str(folder))
+    if not found:
+        raise FileNotFoundError(f"no migrations in {folder}")
     return tuple(Migration(each.id, tuple(read_sql_migration(each.path)[2])) for each in found)
 
 

@@ -1,15 +1,15 @@
 """The pool, and the transactions handed out of it: each begins in its scope and ends with it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 
-from server.db.connection import Connection
+from server.db.connection import Connection, close_at_once
 from server.db.scope import Scope, enter_statement
-
 
 if TYPE_CHECKING:
     _BareConnection = asyncpg.Connection[asyncpg.Record]
@@ -35,8 +35,8 @@ class Limits:
 class Database:
     """One pool of connections to one PostgreSQL, shared by all tenants.
 
-    `async with Database(dsn) as database` opens it; `shared()` and `inside(scope)` give a transaction. Leaving the block
-    normally commits, leaving it by an exception rolls back.
+    `async with Database(dsn) as database` opens it; `shared()` and `inside(scope)` give a transaction. Leaving the
+    block normally commits, leaving it by an exception rolls back.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Database:
         self._size = size
         self._cache = 1024 if prepared_statements else 0
         self._limits = limits or Limits()
-        self._pool: "asyncpg.Pool[asyncpg.Record] | None" = None
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def __aenter__(self) -> "Database":
         self._pool = await asyncpg.create_pool(
@@ -95,24 +95,25 @@ class Database:
     ) -> AsyncIterator[Connection]:
         statement_seconds = self._limits.statement_seconds if patience is None else patience
         async with self.pool.acquire() as db:
-            await db.execute(
-                f"BEGIN{' READ ONLY' if readonly else ''}; "
-                f"SET LOCAL statement_timeout = {int(statement_seconds * 1000)}; "
-                f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; " + enter_statement(scope)
-            )
             try:
+                await db.execute(
+                    f"BEGIN{' READ ONLY' if readonly else ''}; "
+                    f"SET LOCAL statement_timeout = {int(statement_seconds * 1000)}; "
+                    f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; " + enter_statement(scope)
+                )
                 yield db
+                await db.execute("COMMIT")
             except BaseException:
                 await _roll_back(db)
                 raise
-            await db.execute("COMMIT")
 
 
-async def _roll_back(db: Any) -> None:
+async def _roll_back(db: Connection) -> None:
     """Ends the transaction; a connection that can no longer answer is closed instead, which ends it too."""
-    if db.is_closed():
-        return
     try:
         await db.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        db.terminate()
+        close_at_once(db)
+    except asyncio.CancelledError:
+        close_at_once(db)
+        raise

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from server.db.connection import Connection
+from server.db.connection import Connection, close_at_once
 
 SHARED_SCHEMA = "croft"
 
@@ -45,15 +45,22 @@ async def scoped(db: Connection, scope: Scope | None) -> AsyncIterator[None]:
     """
     before = await db.fetchrow("SELECT current_setting('search_path') AS path, current_setting('role') AS role")
     assert before is not None
-    await db.execute(enter_statement(scope))
     try:
+        await db.execute(enter_statement(scope))
         yield
     except BaseException:
-        with suppress(asyncpg.InFailedSQLTransactionError, asyncpg.InterfaceError):
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
             await _return_to(db, before["path"], before["role"])
         raise
     await _return_to(db, before["path"], before["role"])
 
 
 async def _return_to(db: Connection, path: str, role: str) -> None:
-    await db.execute("SELECT set_config('role', $2, true), set_config('search_path', $1, true)", path, role)
+    try:
+        await db.execute("SELECT set_config('role', $2, true), set_config('search_path', $1, true)", path, role)
+    except asyncpg.PostgresError:
+        raise
+    except BaseException:
+        # Given up on the way: nobody may go on with this transaction in a scope that he believes to have left.
+        close_at_once(db)
+        raise

@@ -35,6 +35,9 @@ TENANT_REPLACED = ProblemKind(
 )
 TOOK_TOO_LONG = ProblemKind("request.timeout", 503, "The request took too long and was given up.")
 
+_LARGE = 1024 * 1024
+"""Bodies of more bytes are read in a thread, so that nobody else waits for them."""
+
 NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
 
 
@@ -144,7 +147,10 @@ class Endpoint:
             return await parse_upload(raw, request.headers)
         if self._route.body is None:
             return None
-        return parse_json(raw, self._route.body, request.headers.get("content-type", ""))
+        content_type = request.headers.get("content-type", "")
+        if len(raw) > _LARGE:
+            return await asyncio.to_thread(parse_json, raw, self._route.body, content_type)
+        return parse_json(raw, self._route.body, content_type)
 
     def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
         route = self._route

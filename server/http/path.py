@@ -25,7 +25,7 @@ def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middlew
             allow_origins=list(cors_origins),
             allow_methods=_METHODS,
             allow_headers=_HEADERS,
-            expose_headers=["X-Request-Id", "Retry-After", "Content-Disposition"],
+            expose_headers=["X-Request-Id", "X-Total-Count", "Link", "Retry-After", "Content-Disposition"],
             max_age=600,
         ),
         Middleware(Problems),

@@ -15,7 +15,7 @@ from server.db import Connection
 from server.sync import queries
 from server.sync.event import Event
 from server.sync.fold import Entity, Outcome, fold, follows
-from server.sync.records import digest_of, entity_from, entity_rows, event_from, form_of
+from server.sync.records import changed_outcomes, digest_of, entity_from, entity_rows, event_from, form_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +44,18 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
     batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
     guids = {guid for event in batch for guid in event.mentions}
     while batch:
-        async with _Attempt(db) as attempt:
-            await queries.lock_entities(db, sorted(guids))
-            known = await queries.known_guids(db, [event.guid for event in batch])
-            batch = [event for event in batch if event.guid not in known]
-            if not batch:
-                break
-            reach = await _Reach.of(db, batch)
-            if reach.guids <= guids:
-                return await _fold_and_write(db, batch, reach, source)
-            guids |= reach.guids
-            attempt.give_up()
+        await queries.set_savepoint(db)
+        await queries.lock_entities(db, sorted(guids))
+        known = await queries.known_guids(db, [event.guid for event in batch])
+        batch = [event for event in batch if event.guid not in known]
+        if not batch:
+            break
+        reach = await _Reach.of(db, batch)
+        if reach.guids <= guids:
+            return await _fold_and_write(db, batch, reach, source)
+        guids |= reach.guids
+        await queries.return_to_savepoint(db)
     return Pushed()
-
-
-class _Attempt:
-    """A savepoint. Giving up releases the locks taken within, so that more can be locked in order."""
-
-    def __init__(self, db: Connection) -> None:
-        self._savepoint = db.transaction()
-        self._given_up = False
-
-    async def __aenter__(self) -> "_Attempt":
-        await self._savepoint.start()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and not self._given_up:
-            await self._savepoint.commit()
-        else:
-            await self._savepoint.rollback()
-
-    def give_up(self) -> None:
-        self._given_up = True
 
 
 @dataclass(slots=True)
@@ -163,16 +142,13 @@ async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, sou
         pushed.entities |= entities
         _note_touches(last_touch, batch, folded.touched)
 
-    changed_outcomes: list[tuple[str, str, str]] = []
+    moved: list[tuple[str, str, str]] = []
     if reach.anew:
         late = [event for event in batch if not reach.anew.isdisjoint(event.mentions)]
         rows = await queries.list_events_of(db, reach.anew)
         refolded: dict[str, Entity] = {}
         folded = fold(refolded, [*(event_from(row) for row in rows), *late])
-        for row in rows:
-            outcome = folded.outcomes[row["guid"]]
-            if (outcome.kind, outcome.reason) != (row["outcome"], row["reason"]):
-                changed_outcomes.append((row["guid"], outcome.kind, outcome.reason))
+        moved = changed_outcomes(rows, folded)
         pushed.outcomes |= {event.guid: folded.outcomes[event.guid] for event in late}
         pushed.entities |= refolded
         _note_touches(last_touch, batch, {event.guid: set(event.mentions) for event in late})
@@ -197,8 +173,8 @@ async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, sou
     for guid, index in last_touch.items():
         pushed.entities[guid].fed_seq = first + index
     await _write(db, pushed, digests, source)
-    if changed_outcomes:
-        await queries.update_outcomes(db, changed_outcomes)
+    if moved:
+        await queries.update_outcomes(db, moved)
     await _count(db, before, pushed.entities)
     return pushed
 

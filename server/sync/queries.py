@@ -157,6 +157,16 @@ ENTITY_COLUMNS = (
 )
 
 
+async def set_savepoint(db: Connection) -> None:
+    """Marks where `return_to_savepoint` returns to."""
+    await db.execute("SAVEPOINT before_locks")
+
+
+async def return_to_savepoint(db: Connection) -> None:
+    """Gives up everything since the savepoint, locks included, so that more can be locked in order."""
+    await db.execute("ROLLBACK TO SAVEPOINT before_locks")
+
+
 async def lock_entities(db: Connection, guids: Sequence[str]) -> None:
     """Locks the entities until the end of the transaction, in the order given; unknown ones get a placeholder.
 
@@ -278,11 +288,22 @@ async def lock_head(db: Connection) -> None:
 async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[Row]:
     """Live entities whose name holds all the parts (groups of three letters), at most `limit`."""
     return await db.fetch(
-        "SELECT guid, type, name, external_id, version, data, member_ids FROM entities "
-        "WHERE state = 'live' AND name_parts @> $1 LIMIT $2",
+        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2",
         parts,
         limit,
     )
+
+
+async def list_with_name_containing(db: Connection, part: str, limit: int) -> list[Row]:
+    """The same for a part too short to be indexed."""
+    return await db.fetch(
+        "SELECT guid, data FROM entities WHERE state = 'live' AND strpos(lower(name), $1) > 0 LIMIT $2", part, limit
+    )
+
+
+async def is_fed_after(db: Connection, seq: int) -> bool:
+    """Whether any entity was fed after the number."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM entities WHERE fed_seq > $1)", seq))
 
 
 # Quarantine, devices, settings
@@ -350,3 +371,38 @@ async def find_setting(db: Connection, name: str) -> str | None:
     """A setting as JSON text."""
     value: str | None = await db.fetchval("SELECT value::text FROM settings WHERE name = $1", name)
     return value
+
+
+# Audit log
+
+
+async def insert_audit_log(
+    db: Connection, columns: Sequence[Sequence[object]], *, account: str, device_id: str, at: datetime
+) -> None:
+    """Adds entries that are not known yet."""
+    await db.execute(
+        """
+        INSERT INTO audit_log (guid, timestamp, action, event_guid, entity_guid, changes, signature,
+                               user_id, device_id, received_at)
+        SELECT n.*, $8, $9, $10
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::text[]) AS n
+        ON CONFLICT (guid) DO NOTHING
+        """,
+        *columns,
+        account,
+        device_id,
+        at,
+    )
+
+
+async def list_audit_log(db: Connection, since: datetime | None, limit: int) -> list[Row]:
+    """Entries that arrived at the time or after it, in the order of their arrival."""
+    return await db.fetch(
+        """
+        SELECT guid, timestamp, user_id, action, event_guid, entity_guid, changes, signature
+        FROM audit_log WHERE received_at >= coalesce($1, '-infinity'::timestamptz)
+        ORDER BY received_at, seq LIMIT $2
+        """,
+        since,
+        limit,
+    )

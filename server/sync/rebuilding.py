@@ -4,9 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from server.db import Connection
+from server.db.connection import Row
 from server.sync import queries
 from server.sync.fold import Entity, fold
-from server.sync.records import entity_from, entity_rows, event_from, form_of
+from server.sync.records import changed_outcomes, entity_from, entity_rows, event_from, form_of
 
 _BATCH = 5_000
 
@@ -27,7 +28,7 @@ async def rebuild(db: Connection) -> RebuildReport:
     """
     await queries.lock_head(db)
     before = {row["guid"]: entity_from(row) for row in await queries.list_all_entities(db)}
-    rows = []
+    rows: list[Row] = []
     while batch := await queries.list_events_between(db, rows[-1]["seq"] if rows else 0, _BATCH):
         rows += batch
     entities: dict[str, Entity] = {}
@@ -44,12 +45,7 @@ async def rebuild(db: Connection) -> RebuildReport:
             differing.append(guid)
     differing += before.keys() - entities.keys()
     await _replace(db, entities)
-    changed = [
-        (row["guid"], outcome.kind, outcome.reason)
-        for row in rows
-        if (outcome := folded.outcomes[row["guid"]]) and (outcome.kind, outcome.reason) != (row["outcome"], row["reason"])
-    ]
-    if changed:
+    if changed := changed_outcomes(rows, folded):
         await queries.update_outcomes(db, changed)
     return RebuildReport(len(rows), len(entities), sorted(differing))
 

@@ -8,7 +8,7 @@ import orjson
 from server.db.connection import Row
 from server.kit.strict_json import canonical_json
 from server.sync.event import Event
-from server.sync.fold import LIVE, Entity
+from server.sync.fold import LIVE, Entity, Folded
 
 NAME_PART = 3
 _LONGEST_NAME = 1000
@@ -98,3 +98,13 @@ def name_parts(name: str) -> list[str]:
 def form_of(entity: Entity) -> str | None:
     """Under which form a live entity counts: its form's name, else its type; None for one that does not count."""
     return (entity.entity_name or entity.type) if entity.state == LIVE else None
+
+
+def changed_outcomes(rows: Iterable[Row], folded: Folded) -> list[tuple[str, str, str]]:
+    """Of events in the log: those whose outcome has become another, as (guid, outcome, reason)."""
+    now = ((row, folded.outcomes[row["guid"]]) for row in rows)
+    return [
+        (row["guid"], outcome.kind, outcome.reason)
+        for row, outcome in now
+        if (outcome.kind, outcome.reason) != (row["outcome"], row["reason"])
+    ]

@@ -1,0 +1,45 @@
+"""The command `croft`."""
+
+from typing import Annotated
+
+import typer
+
+from server import __version__
+from server.cli.migrate import migrate
+from server.cli.serve import serve
+from server.cli.tenants import tenants_app
+
+app = typer.Typer(
+    name="croft",
+    help="A schema-per-tenant sync server for offline-first field data.\n\n"
+    "Settings come from environment variables and a .env file; deploy/env.example lists them. "
+    "Without POSTGRES, croft runs a database of its own in CROFT_HOME.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(migrate)
+app.add_typer(tenants_app, name="tenants")
+
+
+def main() -> None:
+    """Runs the command that the program's arguments name."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"croft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass

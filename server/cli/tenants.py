@@ -1,0 +1,215 @@
+"""`croft tenants …`: what operators do with tenants at the command line."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.cells import cell_len, set_cell_size
+
+from server.cli.context import FAILED, Installation, complain, open_installation
+from server.db import Connection
+from server.kit.clock import iso_ms, utc_now
+from server.kit.strict_json import read_json
+from server.sync.rebuilding import rebuild
+from server.sync.seeding import load_events
+from server.tenants import lifecycle, queries
+from server.tenants.acting import Actor
+from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
+from server.tenants.uploading import Applied, apply_config
+
+T = TypeVar("T")
+
+_UNLIMITED = 1_000_000
+_NO_TIMEOUT = 0.0
+
+tenants_app = typer.Typer(help="List, create, change and remove tenants.", no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="The tenant's config id or number.")]
+
+
+class State(StrEnum):
+    """Which tenants to list."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+    ALL = "all"
+
+
+@tenants_app.command("list")
+def list_tenants(
+    state: Annotated[State | None, typer.Option(help="Only these; without it, all but deleted ones.")] = None,
+    search: Annotated[str, typer.Option(help="A part of the name, id or version.")] = "",
+) -> None:
+    """List tenants."""
+    states = {None: (ACTIVE, SUSPENDED), State.ALL: (ACTIVE, SUSPENDED, DELETED)}.get(state, (str(state),))
+
+    async def work(db: Connection, _: Actor) -> list[Tenant]:
+        return await queries.list_tenants(
+            db, states, None, search, sort_by="id", descending=False, limit=_UNLIMITED, offset=0
+        )
+
+    _print_table(_in_shared(work))
+
+
+@tenants_app.command()
+def show(tenant_id: Id) -> None:
+    """Show one tenant."""
+    _print_tenant(_in_shared(lambda db, _: lifecycle.get_tenant(db, tenant_id)))
+
+
+@tenants_app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An app config in JSON.")],
+) -> None:
+    """Create the tenant of an app config, or upload it as the next version of the tenant that has its id."""
+    document = file.read_bytes()
+
+    async def work(db: Connection, actor: Actor) -> Applied:
+        return await apply_config(db, read_json(document), actor, load_events)
+
+    applied = _in_shared(work)
+    done = "created" if applied.created else f"has version {applied.tenant.config_number} of its config"
+    print(f"Tenant {applied.tenant.config_id} {done}.")
+
+
+@tenants_app.command()
+def suspend(tenant_id: Id) -> None:
+    """Keep everybody but operators out of a tenant until it is resumed."""
+    tenant = _in_shared(lambda db, actor: lifecycle.suspend(db, tenant_id, actor))
+    print(f"Tenant {tenant.config_id} is suspended.")
+
+
+@tenants_app.command()
+def resume(tenant_id: Id) -> None:
+    """End a tenant's suspension."""
+    tenant = _in_shared(lambda db, actor: lifecycle.resume(db, tenant_id, actor))
+    print(f"Tenant {tenant.config_id} is active.")
+
+
+@tenants_app.command()
+def delete(tenant_id: Id) -> None:
+    """Hide a tenant and end its memberships; its data is kept, and can be restored, until it is purged."""
+
+    async def work(db: Connection, actor: Actor) -> Tenant:
+        return await lifecycle.delete(db, (await lifecycle.get_tenant(db, tenant_id)).id, actor)
+
+    tenant = _in_shared(work)
+    print(f"Tenant {tenant.config_id} is deleted. Its number, for restore and purge, is {tenant.id}.")
+
+
+@tenants_app.command()
+def restore(
+    tenant_id: Id,
+    new_id: Annotated[str | None, typer.Option("--as", help="Another config id, where its own is taken.")] = None,
+) -> None:
+    """Bring a deleted tenant back. Its memberships ended when it was deleted and have to be given anew."""
+    tenant = _in_shared(lambda db, actor: lifecycle.restore(db, tenant_id, new_id, actor, load_events))
+    print(f"Tenant {tenant.config_id} is active.")
+
+
+@tenants_app.command()
+def purge(
+    tenant_id: Annotated[str | None, typer.Argument(help="A deleted tenant; without it, all that are due.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait until the retention time is over.")] = False,
+) -> None:
+    """Destroy the data of deleted tenants whose retention time (RETENTION_DAYS) is over. Nothing brings it back."""
+    if now and tenant_id is None:
+        complain("Say which tenant to purge before its time.")
+        raise typer.Exit(FAILED)
+    asyncio.run(_purge(tenant_id, now))
+
+
+@tenants_app.command("rebuild")
+def rebuild_tenant(tenant_id: Id) -> None:
+    """Compute a tenant's entities anew from its log of events. Pushes wait meanwhile."""
+    asyncio.run(_rebuild(tenant_id))
+
+
+async def _purge(name: str | None, now: bool) -> None:
+    async with open_installation() as installation:
+        retention = timedelta(days=installation.settings.retention_days)
+        actor = _actor()
+        async with installation.database.shared() as db:
+            due = (
+                await queries.list_deleted_before(db, actor.at - retention)
+                if name is None
+                else [await lifecycle.get_deleted_tenant(db, name)]
+            )
+        if now:
+            _confirm(due[0])
+            retention = timedelta()
+        for tenant in due:
+            await _purge_one(installation, tenant, retention, actor)
+        if not due:
+            print("No deleted tenant's retention time is over.")
+
+
+async def _purge_one(installation: Installation, tenant: Tenant, retention: timedelta, actor: Actor) -> None:
+    async with installation.database.shared(patience=_NO_TIMEOUT) as db:
+        await lifecycle.purge(db, tenant.id, retention, actor)
+    print(f"Tenant {tenant.config_id} (number {tenant.id}) is purged.")
+
+
+def _confirm(tenant: Tenant) -> None:
+    question = f"This destroys all data of {tenant.config_id} ({tenant.name}). Type its id to go on"
+    if typer.prompt(question, err=True) != tenant.config_id:
+        complain("That is another id. Nothing was purged.")
+        raise typer.Exit(FAILED)
+
+
+async def _rebuild(name: str) -> None:
+    async with open_installation() as installation:
+        async with installation.database.shared() as db:
+            tenant = await lifecycle.get_tenant(db, name)
+        async with installation.database.inside(tenant.scope, patience=_NO_TIMEOUT) as db:
+            report = await rebuild(db)
+        print(
+            f"Folded {report.events} events into {report.entities} entities; {len(report.differing)} stood otherwise."
+        )
+
+
+def _in_shared(work: Callable[[Connection, Actor], Awaitable[T]]) -> T:
+    """Runs work in one transaction on the shared schema of the installation."""
+
+    async def run() -> T:
+        async with open_installation() as installation, installation.database.shared() as db:
+            return await work(db, _actor())
+
+    return asyncio.run(run())
+
+
+def _actor() -> Actor:
+    return Actor("command-line", utc_now())
+
+
+def _print_table(tenants: list[Tenant]) -> None:
+    """Whole values in columns, also where they are wider than the terminal: ids are there to be copied."""
+    rows = [("ID", "NUMBER", "NAME", "VERSION", "STATE", "ENTITIES")]
+    rows += [(t.config_id, str(t.id), t.name, t.version, t.state, str(t.entities_count)) for t in tenants]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_tenant(tenant: Tenant) -> None:
+    deleted = [("Deleted", iso_ms(tenant.deleted_at))] if tenant.deleted_at else []
+    for label, value in [
+        ("Id", tenant.config_id),
+        ("Number", tenant.id),
+        ("Name", tenant.name),
+        ("Description", tenant.description),
+        ("Version", tenant.version),
+        ("State", tenant.state),
+        ("Config uploads", tenant.config_number),
+        ("Artifact", f"/artifacts/{tenant.artifact_id}.json"),
+        ("Schema", tenant.schema),
+        ("Schema version", tenant.schema_version),
+        ("Created", iso_ms(tenant.created_at)),
+        *deleted,
+    ]:
+        print(f"{label:16}{value}")

@@ -1,0 +1,78 @@
+"""Two programmes are set up, and people get accounts for them."""
+
+import secrets
+import string
+from datetime import datetime
+
+from server.demo.cast import Cast, Programme
+from server.demo.forms import programme
+from server.demo.narrator import Narrator
+from server.demo.people import Population
+from server.demo.phone import Phone
+from server.demo.remote import Remote, Session
+
+
+def set_up(narrator: Narrator, remote: Remote, operator: Session, now: datetime) -> Cast:
+    """Uploads the two configs and makes the accounts. Their ids are new with every run."""
+    narrator.chapter("Two programmes are set up")
+    suffix = secrets.token_hex(3)
+    first = _upload(narrator, operator, f"demo-{suffix}", "Household survey")
+    second = _upload(narrator, operator, f"demo-{suffix}-next-door", "Clinic next door")
+    narrator.table(("App", "Config id"), [(each.name, each.config_id) for each in (first, second)])
+    _check_artifact(narrator, remote, first)
+
+    amina = _account(operator, "amina", first, "collector")
+    teo = _account(operator, "teo", first, "collector")
+    oksana = _account(operator, "oksana", first, "reviewer")
+    keo = _account(operator, "keo", second, "collector")
+    narrator.say("Amina and Teo collect for the survey, Oksana reviews what they bring. Keo collects for the clinic.")
+    narrator.check("Four people can sign in", len({each.user_id for each in (amina, teo, oksana, keo)}), 4)
+    return Cast(
+        narrator=narrator,
+        population=Population(suffix, now.date()),
+        now=now,
+        operator=operator,
+        oksana=oksana,
+        amina=Phone("Amina", amina, first.config_id, now),
+        teo=Phone("Teo", teo, first.config_id, now),
+        keo=Phone("Keo", keo, second.config_id, now),
+        programme=first,
+        next_door=second,
+    )
+
+
+def _upload(narrator: Narrator, operator: Session, config_id: str, name: str) -> Programme:
+    document = programme(config_id, name, "Made by `croft demo`. It can be deleted.")
+    answer = operator.upload("/api/apps", document)
+    stored = operator.get(f"/api/apps/{config_id}")
+    narrator.check(
+        f"The config “{name}” is uploaded, and its own part of the database is made for it",
+        [form["name"] for form in stored["entityForms"]],
+        [form["name"] for form in document["entityForms"]],
+    )
+    return Programme(config_id, name, artifact_id=answer["artifactId"])
+
+
+def _check_artifact(narrator: Narrator, remote: Remote, first: Programme) -> None:
+    artifact = remote.call("GET", f"/artifacts/{first.artifact_id}.json")
+    narrator.check(
+        "A phone can load the forms without signing in, and no person's data with them",
+        (artifact["id"], len(artifact["entityForms"]), artifact["entityData"]),
+        (first.config_id, 2, []),
+    )
+    code = remote.send("GET", f"/artifacts/{first.artifact_id}.png")
+    narrator.check("A QR code leads there", code.headers.get("content-type"), "image/png")
+
+
+def _account(operator: Session, name: str, programme: Programme, role: str) -> Session:
+    email, password = f"{name}@{programme.config_id}.example", _password()
+    memberships = [{"configId": programme.config_id, "role": role}]
+    account = {"email": email, "password": password, "role": "USER", "memberships": memberships}
+    operator.post("/api/users", account, status=201)
+    return operator.remote.sign_in(email, password)
+
+
+def _password() -> str:
+    """Random, with one of each kind that the rules ask for."""
+    alphabet = string.ascii_letters + string.digits
+    return "Aa1!" + "".join(secrets.choice(alphabet) for _ in range(16))

@@ -1,0 +1,84 @@
+"""The server as its clients reach it: over HTTP, with nothing but an address and a password."""
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from server.demo.expectation import Unexpected
+
+_TIMEOUT_SECONDS = 60
+
+
+class Remote:
+    """A server at a base URL. Every method raises Unexpected when it answers otherwise than it should."""
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=_TIMEOUT_SECONDS, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def sign_in(self, email: str, password: str) -> "Session":
+        """A session of an account."""
+        answer = self.call("POST", "/api/users/login", json={"email": email, "password": password})
+        return Session(self, token=answer["token"], user_id=str(answer["userId"]))
+
+    def call(self, method: str, path: str, *, status: int = 200, **request: Any) -> Any:
+        """Sends a request that has to be answered with `status`; gives the JSON of the answer."""
+        return self.send(method, path, status=status, **request).json()
+
+    def send(self, method: str, path: str, *, status: int | None = 200, **request: Any) -> httpx.Response:
+        """Sends a request that has to be answered with `status`, or with anything where it is None."""
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise Unexpected(
+                f"{method} {self.url}{path}", expected="an answer", found=str(error) or type(error).__name__
+            ) from error
+        if status is not None and answer.status_code != status:
+            raise Unexpected(f"{method} {path}", expected=f"status {status}", found=_told(answer))
+        return answer
+
+
+class Session:
+    """A signed-in account. `user_id` is how its phone signs what it records."""
+
+    def __init__(self, remote: Remote, *, token: str, user_id: str) -> None:
+        self.remote = remote
+        self.user_id = user_id
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a 200."""
+        return self.remote.call("GET", path, params=query or None, headers=self._headers)
+
+    def post(self, path: str, body: Mapping[str, Any], *, status: int = 200) -> Any:
+        """The JSON of an answer with `status`."""
+        return self.remote.call("POST", path, status=status, json=body, headers=self._headers)
+
+    def upload(self, path: str, document: Mapping[str, Any]) -> Any:
+        """Posts a document as the file `config` of a form, as the admin web app does."""
+        file = ("config.json", json.dumps(document).encode(), "application/json")
+        return self.remote.call("POST", path, files={"config": file}, headers=self._headers)
+
+    def status_of(self, method: str, path: str, **request: Any) -> int:
+        """The status a request is answered with, whatever it is."""
+        return self.remote.send(method, path, status=None, headers=self._headers, **request).status_code
+
+
+def _told(answer: httpx.Response) -> str:
+    try:
+        problem = answer.json()
+    except ValueError:
+        return f"status {answer.status_code}"
+    message = problem.get("message") or problem.get("detail") if isinstance(problem, dict) else None
+    return f"status {answer.status_code}: {message}" if message else f"status {answer.status_code}"

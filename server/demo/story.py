@@ -1,0 +1,70 @@
+"""The story from beginning to end."""
+
+from time import perf_counter
+
+from server.demo.cast import Cast
+from server.demo.chapters.conflict import edit_at_once
+from server.demo.chapters.field_week import exchange, register_offline
+from server.demo.chapters.late_arrival import arrive_late
+from server.demo.chapters.members import come_and_go
+from server.demo.chapters.next_door import look_next_door
+from server.demo.chapters.registered_twice import register_twice
+from server.demo.chapters.setting_up import set_up
+from server.demo.narrator import Narrator
+from server.demo.remote import Remote
+from server.kit.clock import utc_now
+
+FEWEST_HOUSEHOLDS = 10
+
+
+def play(narrator: Narrator, remote: Remote, *, email: str, password: str, households: int) -> Cast:
+    """Plays the whole story against a server, as its operator.
+
+    `households`, at least FEWEST_HOUSEHOLDS, is how many are registered. Each run makes two tenants of its own and
+    leaves them there. Raises Unexpected as soon as the server does not behave.
+    """
+    started = perf_counter()
+    narrator.opening("Croft, played through", f"Two phones, one server at {remote.url}, and a neighbour.")
+    remote.send("GET", "/health")
+    operator = remote.sign_in(email, password)
+    cast = set_up(narrator, remote, operator, utc_now())
+    register_offline(cast, households)
+    exchange(cast)
+    edit_at_once(cast)
+    arrive_late(cast)
+    come_and_go(cast)
+    register_twice(cast)
+    look_next_door(cast)
+    _sum_up(cast, remote, perf_counter() - started)
+    return cast
+
+
+def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
+    narrator, figures = cast.narrator, cast.figures
+    narrator.chapter("All as it should be")
+    narrator.table(
+        ("", "", ""),
+        [
+            ("Records in the survey", f"{cast.server_count():,}", ""),
+            ("Events sent", f"{figures.events:,}", _rate(figures.events, figures.sending_seconds)),
+            ("Records received", f"{figures.received:,}", _rate(figures.received, figures.receiving_seconds)),
+            ("Checks passed", f"{narrator.checks}", f"in {seconds:.1f} s altogether"),
+        ],
+    )
+    artifact = f"{remote.url}/artifacts/{cast.programme.artifact_id}"
+    narrator.say("To look at:")
+    narrator.table(
+        ("", ""),
+        [
+            ("The reference of all calls", f"{remote.url}/api-docs"),
+            ("What a phone loads first", f"{artifact}.json"),
+            ("The QR code that leads there", f"{artifact}.png"),
+        ],
+    )
+    narrator.say("The two programmes stay. To remove them:")
+    for programme in (cast.programme, cast.next_door):
+        narrator.say(f"  croft tenants delete {programme.config_id}")
+
+
+def _rate(number: int, seconds: float) -> str:
+    return f"in {seconds:.1f} s: {number / seconds:,.0f} per second" if seconds else ""

@@ -1,0 +1,82 @@
+"""The handlers that list open pairs and settle them."""
+
+from typing import Any, Final
+from uuid import uuid4
+
+from server.db import Connection
+from server.db.connection import Row
+from server.duplicates import queries
+from server.duplicates.finding import load_and_find_pairs
+from server.duplicates.model import PairsQuery, Resolution, Resolved
+from server.entities.paging import MOST_COUNTED, cursor, page_answer, place_in, total_of
+from server.kit.call import Answer, Call
+from server.kit.clock import iso_ms
+from server.kit.problem import FieldError, ProblemKind
+from server.sync.event import RESOLVE_DUPLICATE
+
+UNKNOWN_PAIR = ProblemKind("duplicates.unknown", 404, "There are no such entities.")
+SAME_ENTITY = ProblemKind("duplicates.same", 422, "An entity is no duplicate of itself.")
+
+PATH: Final = "/api/potential-duplicates"
+_ROWS: Final = 1000
+_ENDS: Final = {"desc": 2**63 - 1, "asc": 0}
+
+
+async def list_open_pairs(call: Call) -> Answer:
+    """A page of the open pairs as a bare list; Link leads to the next, X-Total-Count says how many there are."""
+    query: PairsQuery = call.query
+    place = place_in(query.after, (int,))
+    limit = query.rows(_ROWS)
+    start = _ENDS[query.order] if place is None else place[0]
+    found = await queries.list_open_pairs(call.db, query.order, start, query.skipped(_ROWS), limit + 1)
+    rows = found[:limit]
+    return page_answer(
+        [_pair(row, with_detail=query.detail) for row in rows],
+        path=PATH,
+        query=query,
+        after=cursor(rows[-1]["id"]) if len(found) > limit else None,
+        total=total_of(await queries.count_open_pairs(call.db, MOST_COUNTED + 1)),
+    )
+
+
+async def resolve_pair(call: Call) -> Resolved:
+    """Settles a pair by an event that every device gets. Settling it again changes nothing.
+
+    Raises duplicates.unknown when neither entity is known, or the one to be deleted is not; duplicates.same.
+    """
+    wanted: Resolution = call.body
+    await _check(call.db, wanted)
+    event = {
+        "guid": str(uuid4()),
+        "entityGuid": wanted.new_guid,
+        "type": RESOLVE_DUPLICATE,
+        "data": {
+            "duplicates": [{"entityGuid": wanted.new_guid, "duplicateGuid": wanted.existing_guid}],
+            "shouldDelete": wanted.shouldDeleteNewItem,
+        },
+        "timestamp": iso_ms(call.at),
+        "userId": call.caller.account,
+    }
+    await load_and_find_pairs(call.db, [event], account=call.caller.account, at=call.at)
+    return Resolved()
+
+
+async def _check(db: Connection, wanted: Resolution) -> None:
+    new, existing = wanted.new_guid, wanted.existing_guid
+    if new == existing:
+        raise SAME_ENTITY(errors=[FieldError("existingItem", "is the same as newItem")])
+    known = await queries.known_entities(db, [new, existing])
+    if not known or (wanted.shouldDeleteNewItem and new not in known):
+        raise UNKNOWN_PAIR()
+
+
+def _pair(row: Row, *, with_detail: bool) -> dict[str, Any]:
+    pair = {"entityGuid": row["entity_guid"], "duplicateGuid": row["duplicate_guid"]}
+    if with_detail:
+        pair |= {
+            "rule": row["rule"],
+            "foundAt": iso_ms(row["found_at"]),
+            "name": row["name"],
+            "duplicateName": row["duplicate_name"],
+        }
+    return pair

@@ -1,0 +1,187 @@
+"""Push and pull as installed phones know them, their audit logs, and the quarantine."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, Field, NonNegativeInt
+
+from server.db import Connection
+from server.kit.call import Answer, Call
+from server.kit.clock import iso_ms
+from server.kit.problem import FieldError, ProblemKind
+from server.sync import audit_log, queries
+from server.sync.old_clients.feed import pull as pull_page
+from server.sync.old_clients.receive import receive
+from server.sync.push import Pushed, Source
+
+BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time that an earlier answer held.")
+BAD_AUDIT_LOG = ProblemKind("sync.bad-audit-log", 422, "An audit log entry cannot be read.")
+
+NO_ADAPTER = ProblemKind("sync.no-adapter", 502, "No adapter for this outside system is installed on this server.")
+
+MOST_EVENTS = 10_000
+
+Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
+"""What else happens in a push's transaction: it gets what the push did."""
+
+Gate = Callable[[Connection], Awaitable[str | None]]
+"""Says why nothing may be pulled now, if so."""
+
+
+class PushBody(BaseModel):
+    """What a phone pushes. `events` are read one by one, so that a bad one does not hold up the others."""
+
+    events: list[Any] = Field(max_length=MOST_EVENTS)
+    configId: str | None = None
+
+
+class EventFate(BaseModel):
+    """What became of one event. `code` is stable, `path` the bad place inside the event."""
+
+    guid: str
+    status: str
+    code: str = ""
+    path: str = ""
+    detail: str = ""
+
+
+class PushAnswer(BaseModel):
+    """`events` in the order in which they were pushed."""
+
+    status: str
+    events: list[EventFate]
+
+
+class SinceQuery(BaseModel):
+    """Where to go on."""
+
+    since: str = ""
+
+
+class PullAnswer(BaseModel):
+    """A page. `nextCursor` goes into the next request as `since`; null at the end."""
+
+    events: list[dict[str, Any]]
+    nextCursor: str | None
+    error: str | None = None
+
+
+class AuditLogsBody(BaseModel):
+    """What a phone reports that it did."""
+
+    auditLogs: list[Any] = Field(max_length=MOST_EVENTS)
+    configId: str | None = None
+
+
+class AuditLogEntry(BaseModel):
+    """One change that a phone made."""
+
+    guid: str
+    timestamp: str
+    userId: str
+    action: str
+    eventGuid: str
+    entityGuid: str
+    changes: dict[str, Any]
+    signature: str
+
+
+class StatusAnswer(BaseModel):
+    """It worked."""
+
+    status: str = "success"
+
+
+class ExternalSyncBody(BaseModel):
+    """credentials are those of the outside system, where its settings hold none."""
+
+    configId: str | None = None
+    credentials: dict[str, Any] | None = None
+
+
+class QuarantineQuery(BaseModel):
+    """The newest first; `before` is the id of the last entry seen."""
+
+    before: NonNegativeInt = 2**53
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class QuarantinedEvent(BaseModel):
+    """Something pushed that is no event: why, and its own words."""
+
+    id: int
+    guid: str
+    code: str
+    path: str
+    detail: str
+    raw: str
+    account: str
+    deviceId: str
+    receivedAt: str
+
+
+async def push(call: Call, *, tolerance: timedelta, follow: Follow) -> PushAnswer:
+    """Takes events. The status tells whether the push arrived; the fate of each event stands beside it."""
+    body: PushBody = call.body
+    source = Source(call.caller.account, call.caller.device, call.at)
+    fates, pushed = await receive(call.db, body.events, source, tolerance)
+    await follow(call.db, pushed, source)
+    told = [
+        EventFate(guid=fate.guid, status=fate.status, code=fate.code, path=fate.path, detail=fate.detail)
+        for fate in fates
+    ]
+    return PushAnswer(status="success", events=told)
+
+
+async def pull(call: Call, *, gate: Gate) -> Answer:
+    """The next page for a phone."""
+    if error := await gate(call.db):
+        return Answer({"events": [], "nextCursor": None, "error": error})
+    source = Source(call.caller.account, call.caller.device, call.at)
+    try:
+        served = await pull_page(call.db, call.query.since, source)
+    except ValueError:
+        raise BAD_SINCE(errors=[FieldError("since", "is no time in ISO 8601")]) from None
+    return Answer({"events": served.events, "nextCursor": served.next_cursor})
+
+
+async def push_audit_logs(call: Call) -> StatusAnswer:
+    """Keeps what a phone reports, as the caller's: whatever user it claims, the account is written over it."""
+    entries, errors = audit_log.read_entries(call.body.auditLogs)
+    if errors:
+        raise BAD_AUDIT_LOG(errors=errors)
+    await audit_log.insert(call.db, entries, Source(call.caller.account, call.caller.device, call.at))
+    return StatusAnswer()
+
+
+async def pull_audit_logs(call: Call) -> list[dict[str, Any]]:
+    """What was reported since, oldest first."""
+    try:
+        return await audit_log.list_since(call.db, call.query.since)
+    except ValueError:
+        raise BAD_SINCE(errors=[FieldError("since", "is no time in ISO 8601")]) from None
+
+
+async def start_external_sync(call: Call) -> StatusAnswer:
+    """No adapter is part of this server yet: says so in a way that no caller can take for success."""
+    raise NO_ADAPTER()
+
+
+async def list_quarantine(call: Call) -> list[QuarantinedEvent]:
+    """What could not be taken as an event, the newest first."""
+    rows = await queries.list_quarantine(call.db, call.query.before, call.query.limit)
+    return [
+        QuarantinedEvent(
+            id=row["id"],
+            guid=row["guid"],
+            code=row["code"],
+            path=row["path"],
+            detail=row["detail"],
+            raw=row["raw"],
+            account=row["account"],
+            deviceId=row["device_id"],
+            receivedAt=iso_ms(row["received_at"]),
+        )
+        for row in rows
+    ]

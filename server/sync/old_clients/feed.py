@@ -1,0 +1,100 @@
+"""Pull, for phones: the entities that changed since the position a phone has come to, as a page."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from server.db import Connection
+from server.sync import queries
+from server.sync.event import RESOLVE_DUPLICATE
+from server.sync.fold import GROUP, LIVE, Entity
+from server.sync.old_clients.axis import logical_time, position_of
+from server.sync.old_clients.flags import can_be_flagged, is_flagged
+from server.sync.old_clients.page import Page, Pair, is_created_openly, page_events
+from server.sync.push import Source
+from server.sync.records import NAME_PART, entity_from, event_from, name_parts
+
+PAGE = 100
+_MANY_ALIKE = 200
+_MOST_ALIKE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A page of events, and where to go on: None at the end."""
+
+    events: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+async def pull(db: Connection, since: str, source: Source) -> Served:
+    """The page after `since`, which is empty or a timestamp that a page before this one held. Raises ValueError."""
+    head = await queries.get_head(db)
+    after = _after(position_of(since), head["base"], head["head"])
+    entities = [entity_from(row) for row in await queries.list_feed(db, after, PAGE)]
+    last = entities[-1].fed_seq if entities else after
+    await queries.note_pull(db, source.device_id, source.account, source.at, last)
+    if not entities:
+        return Served([], None)
+    position = head["base"] + last
+    events = page_events(await _page(db, entities, after, last), position=position, key=head["carrier_key"])
+    more = await queries.is_fed_after(db, last)
+    return Served(events, logical_time(position, len(events)) if more else None)
+
+
+def _after(position: int | None, base: int, head: int) -> int:
+    """The number to go on after: 0 for a position of another epoch or of another log."""
+    if position is None or not 0 <= position - base <= head:
+        return 0
+    return position - base
+
+
+async def _page(db: Connection, entities: Sequence[Entity], after: int, last: int) -> Page:
+    groups = [entity for entity in entities if entity.state == LIVE and entity.type == GROUP]
+    below = await _below(db, groups)
+    custom_types = orjson.loads(await queries.find_setting(db, "custom-event-types") or b"[]")
+    rows = await queries.list_events_of_types(db, [RESOLVE_DUPLICATE, *custom_types], after, last)
+    events = [event_from(row) for row in rows]
+    settled = [pair for event in events for pair in event.pairs]
+    return Page(
+        entities=entities,
+        below=below,
+        pairs=[*settled, *await _flagged(db, [each for each in entities if is_created_openly(each)])],
+        custom=[event for event in events if event.type != RESOLVE_DUPLICATE],
+    )
+
+
+async def _below(db: Connection, groups: Iterable[Entity]) -> dict[str, Entity]:
+    """All that is below the groups, level by level."""
+    found: dict[str, Entity] = {}
+    wanted = {guid for group in groups for guid in group.member_ids}
+    while wanted:
+        level = [entity_from(row) for row in await queries.list_entities(db, list(wanted))]
+        found |= {entity.guid: entity for entity in level if entity.state == LIVE}
+        wanted = {guid for entity in level for guid in entity.member_ids} - found.keys()
+    return found
+
+
+async def _flagged(db: Connection, records: Iterable[Entity]) -> list[Pair]:
+    """The pairs that a phone will flag when it applies the records.
+
+    What it holds of the others may be older than what stands here, so all whose name contains the record's are taken,
+    unless there are very many.
+    """
+    pairs: list[Pair] = []
+    for record in records:
+        if not can_be_flagged(record.data):
+            continue
+        parts = name_parts(record.name)
+        rows = (
+            await queries.list_with_name_parts(db, parts, _MOST_ALIKE)
+            if len(record.name) >= NAME_PART
+            else await queries.list_with_name_containing(db, record.name.lower(), _MOST_ALIKE)
+        )
+        alike = [row for row in rows if row["guid"] != record.guid]
+        if len(alike) > _MANY_ALIKE:
+            alike = [row for row in alike if is_flagged(record.data, orjson.loads(row["data"]))]
+        pairs += [(record.guid, row["guid"]) for row in alike]
+    return pairs

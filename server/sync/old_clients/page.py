@@ -1,0 +1,165 @@
+"""A page as a phone gets it: events that bring it to the state of some entities, whatever it held before.
+
+What a phone does with an event depends on two copies it keeps and on its clock, with three exceptions on which the page
+is built: what is listed as a member of a group is written anew; a deletion takes a group's members along; and an entity
+that the phone does not have is made as it is told. In order:
+
+1. Everything gone, and every group about to come, is listed in the group carrier as an empty group, and the carrier is
+   deleted: the phone holds none of them any more, and their external ids are free.
+2. People are listed with their whole data in the people carrier. Then that is listed in the group carrier as an empty
+   group, which loses it its members, and the group carrier is deleted: the people stay, the carriers are gone.
+3. Each group is created with its whole data and all that is below it.
+4. A person whose data could not be a member's entry is wiped as in 1 and created.
+5. Pairs that the phone will have flagged meanwhile are settled.
+
+Events of types for which the app has appliers of its own follow as they were pushed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.sync.event import (
+    CREATE_GROUP,
+    CREATE_INDIVIDUAL,
+    DELETE_ENTITY,
+    RESOLVE_DUPLICATE,
+    Data,
+    Event,
+)
+from server.sync.fold import GROUP, LIVE, Entity
+from server.sync.old_clients.axis import logical_time
+from server.sync.old_clients.marks import GROUP_CARRIER, PEOPLE_CARRIER, new_mark
+
+USER = "croft"
+_SYNC_LEVEL = 1
+
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Page:
+    """What a page is made of.
+
+    `entities` are those the page is about, tombstones too; `below` holds all that is below its groups, at any depth.
+    """
+
+    entities: Sequence[Entity]
+    below: Mapping[str, Entity] = field(default_factory=dict)
+    pairs: Sequence[Pair] = ()
+    custom: Sequence[Event] = ()
+
+
+def page_events(page: Page, *, position: int, key: bytes) -> list[dict[str, Any]]:
+    """The page as events in the contract's form, in the order of their timestamps."""
+    made = [*_made_events(page), *((each.guid, each.entity_guid, each.type, each.data) for each in page.custom)]
+    return [
+        {
+            "guid": guid or new_mark(key),
+            "entityGuid": entity_guid,
+            "type": type_,
+            "data": data,
+            "timestamp": logical_time(position, place),
+            "userId": USER,
+            "syncLevel": _SYNC_LEVEL,
+        }
+        for place, (guid, entity_guid, type_, data) in enumerate(made)
+    ]
+
+
+_Made = tuple[str, str, str, Data]
+"""guid (empty: a mark), entity guid, type, data"""
+
+
+def _made_events(page: Page) -> Iterator[_Made]:
+    live = {entity.guid: entity for entity in page.entities if entity.state == LIVE}
+    groups = [entity for entity in live.values() if entity.type == GROUP]
+    inside = _inside(groups, page.below)
+    tops = [group for group in groups if group.guid not in inside]
+    told = [*live.values(), *(page.below[guid] for guid in inside if guid not in live)]
+    odd = [entity for entity in told if entity.type != GROUP and not _fits_entry(entity)]
+    people = [e for e in live.values() if e.type != GROUP and e.guid not in inside and _fits_entry(e)]
+
+    gone = [entity.guid for entity in page.entities if entity.state != LIVE]
+    freed = [entity.guid for entity in told if entity.type == GROUP or entity.external_id]
+    if gone or freed:
+        yield from _wipe([PEOPLE_CARRIER, *gone, *freed])
+    if people:
+        yield "", PEOPLE_CARRIER, CREATE_GROUP, {"name": PEOPLE_CARRIER, "members": [_entry(each) for each in people]}
+        yield from _wipe([PEOPLE_CARRIER])
+    for group in tops:
+        yield "", group.guid, CREATE_GROUP, _group_data(group, page.below, above=frozenset({group.guid}))
+    if odd:
+        yield from _wipe([each.guid for each in odd])
+        for each in odd:
+            yield "", each.guid, CREATE_INDIVIDUAL, _whole(each)
+    if page.pairs:
+        yield "", GROUP_CARRIER, RESOLVE_DUPLICATE, _settled(page.pairs)
+
+
+def _inside(groups: Iterable[Entity], below: Mapping[str, Entity]) -> set[str]:
+    """Everything that comes to the phone inside the event of a group above it.
+
+    Of groups that are in each other, the first is taken as the one above.
+    """
+    inside: set[str] = set()
+    for group in groups:
+        if group.guid in inside:
+            continue
+        open_, seen = list(group.member_ids), {group.guid}
+        while open_:
+            guid = open_.pop()
+            if guid in seen or guid not in below:
+                continue
+            seen.add(guid)
+            open_.extend(below[guid].member_ids)
+        inside |= seen - {group.guid}
+    return inside
+
+
+def _wipe(guids: Iterable[str]) -> Iterator[_Made]:
+    """Takes entities from the phone, whatever it holds of them, and nothing that was in them."""
+    empty = [{"guid": guid, "type": GROUP, "name": "-"} for guid in guids]
+    yield "", GROUP_CARRIER, CREATE_GROUP, {"name": GROUP_CARRIER, "members": empty}
+    yield "", GROUP_CARRIER, DELETE_ENTITY, {"name": GROUP_CARRIER}
+
+
+def is_created_openly(entity: Entity) -> bool:
+    """Whether a page creates it by an event of its own, which is when a phone looks for duplicates of it."""
+    return entity.state == LIVE and (entity.type == GROUP or not _fits_entry(entity))
+
+
+def _fits_entry(person: Entity) -> bool:
+    """Whether the data can stand in a member's entry without being taken for something else."""
+    return "guid" not in person.data and person.data.get("type") != GROUP
+
+
+def _entry(person: Entity) -> Data:
+    return {**_whole(person), "guid": person.guid}
+
+
+def _whole(person: Entity) -> Data:
+    """The data as it is; a phone takes no record without any."""
+    return person.data or {"name": person.name or "-"}
+
+
+def _group_data(group: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:
+    """A group's data with all that is in it. A group that is above itself is left out where it would come again."""
+    members = [below[guid] for guid in group.member_ids if guid in below and guid not in above]
+    return {**_whole(group), "members": [_member_entry(member, below, above) for member in members]}
+
+
+def _member_entry(member: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:
+    if member.type == GROUP:
+        return {**_group_data(member, below, above | {member.guid}), "guid": member.guid, "type": GROUP}
+    if not _fits_entry(member):
+        return {"guid": member.guid, "name": "-"}
+    return _entry(member)
+
+
+def _settled(pairs: Iterable[Pair]) -> Data:
+    both = dict.fromkeys(way for one, other in pairs for way in ((one, other), (other, one)))
+    return {
+        "duplicates": [{"entityGuid": one, "duplicateGuid": other} for one, other in both],
+        "shouldDelete": False,
+    }

@@ -1,0 +1,97 @@
+"""Apps: what tenants' administrators and the admin web app do with app configs."""
+
+from typing import Any
+
+from server.app_configs.secrets import mask
+from server.kit.call import Call, Upload
+from server.kit.strict_json import read_json
+from server.tenants import queries
+from server.tenants.acting import actor_of
+from server.tenants.lifecycle import delete
+from server.tenants.listing import page_of_tenants
+from server.tenants.model import ACTIVE, SUSPENDED, Tenant
+from server.tenants.problems import NO_FILE
+from server.tenants.uploading import apply_config, patch_config
+from server.tenants.versioning import LoadEvents, roll_back, stored_document
+from server.tenants.wire import Applied, AppList, AppSummary, ConfigVersion, Done
+
+
+async def upload_app(call: Call, *, load: LoadEvents) -> Applied:
+    """A new tenant, which only operators may make, or the next version of the caller's own."""
+    document = _document(call.body)
+    only_tenant = None if call.caller.is_operator else call.tenant.id
+    applied = await apply_config(call.db, document, actor_of(call), load, only_tenant=only_tenant)
+    return _applied(applied.tenant)
+
+
+async def patch_app(call: Call, *, load: LoadEvents) -> Applied:
+    """The next version of a config: the keys of the file are taken, absent ones kept, null removes one."""
+    return _applied(await patch_config(call.db, call.tenant.id, _document(call.body), actor_of(call), load))
+
+
+async def delete_app(call: Call) -> Done:
+    """Deletes the tenant with this config id, if there is one."""
+    config_id = call.path["id"]
+    tenant = None if "\0" in config_id else await queries.find_live_tenant(call.db, config_id)
+    if tenant is not None:
+        await delete(call.db, tenant.id, actor_of(call))
+    return Done()
+
+
+async def list_apps(call: Call) -> AppList:
+    """A page of the apps: all of them for operators, for others those of their own tenants in use."""
+    operator = call.caller.is_operator
+    states = (ACTIVE, SUSPENDED) if operator else (ACTIVE,)
+    member = None if operator else call.caller.account_id
+    page = await page_of_tenants(call.db, call.query, call.query.sortBy, states, member)
+    external = await queries.list_external_syncs(call.db, [tenant.id for tenant in page.tenants])
+    return AppList(data=[_summary(each, external.get(each.id) or {}) for each in page.tenants], meta=page.meta)
+
+
+async def get_app(call: Call) -> dict[str, Any]:
+    """The whole config of the tenant, secrets masked."""
+    document = await stored_document(call.db, call.tenant)
+    return {**mask(document), "artifactId": call.tenant.artifact_id}
+
+
+async def list_versions(call: Call) -> list[ConfigVersion]:
+    """Every upload of the tenant's config, the newest first."""
+    return [
+        ConfigVersion(
+            number=row["number"],
+            name=row["name"],
+            version=row["version"] or "",
+            uploadedAt=row["uploaded_at"],
+            uploadedBy=row["uploaded_by"],
+            current=row["number"] == call.tenant.config_number,
+        )
+        for row in await queries.list_versions(call.db, call.tenant.id)
+    ]
+
+
+async def roll_back_app(call: Call, *, load: LoadEvents) -> Applied:
+    """The next version of the config has the document of an earlier one."""
+    return _applied(await roll_back(call.db, call.tenant.id, call.body.number, actor_of(call), load))
+
+
+def _document(upload: Upload) -> Any:
+    if upload.content is None:
+        raise NO_FILE()
+    return read_json(upload.content)
+
+
+def _applied(tenant: Tenant) -> Applied:
+    return Applied(artifactId=tenant.artifact_id, number=tenant.config_number)
+
+
+def _summary(tenant: Tenant, external_sync: dict[str, Any]) -> AppSummary:
+    return AppSummary(
+        id=tenant.config_id,
+        artifactId=tenant.artifact_id,
+        name=tenant.name,
+        version=tenant.version,
+        description=tenant.description,
+        externalSync=mask({"externalSync": external_sync})["externalSync"],
+        entitiesCount=tenant.entities_count,
+        state=tenant.state,
+    )

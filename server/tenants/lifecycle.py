@@ -1,0 +1,121 @@
+"""What can happen to a tenant after it was made: suspended, resumed, deleted, restored, purged."""
+
+from datetime import timedelta
+
+from server.db import Connection, Scope, scoped
+from server.tenants import queries
+from server.tenants.acting import Actor
+from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
+from server.tenants.predecessors import readmit_devices, retire_devices
+from server.tenants.problems import ID_TAKEN, STILL_KEPT, WRONG_STATE, unknown_tenant
+from server.tenants.versioning import LoadEvents, store_version, stored_document, under_id
+
+
+async def get_tenant(db: Connection, name: str) -> Tenant:
+    """The tenant with this config id or number, deleted ones only where no other has it. Raises tenants.unknown."""
+    tenant = None if "\0" in name else await queries.find_tenant(db, name)
+    if tenant is None:
+        raise unknown_tenant()
+    return tenant
+
+
+async def get_deleted_tenant(db: Connection, name: str) -> Tenant:
+    """The deleted tenant with this number, or the latest that had this config id.
+
+    Raises tenants.unknown, or tenants.wrong-state where it is not deleted.
+    """
+    tenant = None if "\0" in name else await queries.find_deleted_tenant(db, name)
+    if tenant is None:
+        living = await get_tenant(db, name)
+        raise WRONG_STATE(f"The tenant {living.config_id} is not deleted.")
+    return tenant
+
+
+async def suspend(db: Connection, name: str, actor: Actor) -> Tenant:
+    """Keeps everybody but operators out, until resumed."""
+    return await _change(db, name, SUSPENDED, "tenant.suspended", actor)
+
+
+async def resume(db: Connection, name: str, actor: Actor) -> Tenant:
+    """Ends a suspension."""
+    return await _change(db, name, ACTIVE, "tenant.resumed", actor)
+
+
+async def _change(db: Connection, name: str, state: str, action: str, actor: Actor) -> Tenant:
+    tenant = await _locked(db, (await get_tenant(db, name)).id)
+    if tenant.state == DELETED:
+        raise WRONG_STATE(f"The tenant {tenant.config_id} is deleted.")
+    if tenant.state == state:
+        return tenant
+    await queries.set_state(db, tenant.id, state, None)
+    await actor.record(db, action, tenant.config_id, tenant=tenant.id)
+    return await _locked(db, tenant.id)
+
+
+async def delete(db: Connection, tenant_id: int, actor: Actor) -> Tenant:
+    """Hides the tenant and frees its config id; its schema is kept until it is purged.
+
+    Memberships end at once, and the sessions of who is left without any. Deleting again changes nothing.
+    """
+    tenant = await _locked(db, tenant_id)
+    if tenant.state == DELETED:
+        return tenant
+    await queries.set_state(db, tenant.id, DELETED, actor.at)
+    sessions = await queries.end_sessions_of_members(db, tenant.id)
+    memberships = await queries.delete_memberships(db, tenant.id)
+    await retire_devices(db, tenant)
+    await actor.record(
+        db, "tenant.deleted", tenant.config_id, tenant=tenant.id, memberships=memberships, sessions=sessions
+    )
+    return await _locked(db, tenant.id)
+
+
+async def restore(db: Connection, name: str, new_id: str | None, actor: Actor, load: LoadEvents) -> Tenant:
+    """Brings a deleted tenant back, under its own id or a new one. Memberships are not brought back.
+
+    Raises tenants.unknown, tenants.wrong-state, tenants.id-taken, and app-configs.invalid for a bad new id.
+    """
+    tenant_id = (await get_deleted_tenant(db, name)).id
+    tenant = await _locked(db, tenant_id)
+    config_id = new_id or tenant.config_id
+    await queries.lock_config_id(db, config_id)
+    if tenant.state != DELETED:
+        raise WRONG_STATE(f"The tenant {tenant.config_id} is not deleted.")
+    if await queries.find_live_tenant(db, config_id) is not None:
+        raise ID_TAKEN(f"The id {config_id} is in use. Restore the tenant under another one: newId.")
+    config = under_id(await stored_document(db, tenant), config_id)
+    await queries.set_config_id(db, tenant.id, config_id)
+    await queries.set_state(db, tenant.id, ACTIVE, None)
+    if config_id == tenant.config_id:
+        await readmit_devices(db, tenant)
+    else:
+        await store_version(db, tenant.id, config, actor, load)
+    await actor.record(db, "tenant.restored", config_id, tenant=tenant.id, before=tenant.config_id)
+    return await _locked(db, tenant.id)
+
+
+async def purge(db: Connection, tenant_id: int, retention: timedelta, actor: Actor) -> None:
+    """Destroys a deleted tenant: its schema, its role, its row. Nothing brings it back.
+
+    Raises tenants.unknown, tenants.wrong-state, and tenants.still-kept before its retention time is over.
+    """
+    tenant = await _locked(db, tenant_id)
+    if tenant.state != DELETED or tenant.deleted_at is None:
+        raise WRONG_STATE(f"The tenant {tenant.config_id} is not deleted.")
+    until = tenant.deleted_at + retention
+    if actor.at < until:
+        raise STILL_KEPT(f"The data of {tenant.config_id} is kept until {until:%Y-%m-%d %H:%M} UTC.")
+    await retire_devices(db, tenant)
+    await queries.lock_schema(db, tenant.id)
+    async with scoped(db, Scope(tenant.schema, await queries.owner_role(db))):
+        await queries.drop_schema(db, tenant.schema)
+    await queries.delete_tenant_row(db, tenant.id)
+    await queries.drop_role(db, tenant.role)
+    await actor.record(db, "tenant.purged", tenant.config_id, tenant=tenant.id)
+
+
+async def _locked(db: Connection, tenant_id: int) -> Tenant:
+    tenant = await queries.lock_tenant(db, tenant_id)
+    if tenant is None:
+        raise unknown_tenant()
+    return tenant

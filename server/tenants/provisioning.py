@@ -1,0 +1,81 @@
+"""Making a tenant: row, role, schema, tables and first config, all in the caller's transaction.
+
+PostgreSQL rolls DDL and roles back like anything else, so a failure or a kill at any step leaves nothing.
+"""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import uuid4
+
+from server.app_configs.model import AppConfig
+from server.db import Connection, Scope, scoped
+from server.db.installation import create_role
+from server.db.migrations import apply_migrations, tenant_migrations
+from server.tenants import queries
+from server.tenants.acting import Actor
+from server.tenants.model import Tenant
+from server.tenants.predecessors import retire_predecessors
+from server.tenants.versioning import LoadEvents, store_version
+
+STEPS: Final = ("role", "row", "predecessors", "schema", "migrations", "head", "config", "record")
+"""The names of the steps in their order. Each is told of when it is done."""
+
+OnStep = Callable[[str], Awaitable[None]]
+
+_LONGEST_SLUG = 30
+_FIRST_BASES = 1_000_000
+
+
+async def provision(
+    db: Connection, config: AppConfig, actor: Actor, load: LoadEvents, *, on_step: OnStep | None = None
+) -> Tenant:
+    """Makes the tenant of a config whose id no living tenant has; the caller holds the lock of the config id."""
+    done = on_step or _nothing
+    stem = schema_stem(config.id)
+    role = await create_role(db, stem, grant_to=await queries.session_login(db))
+    await done("role")
+    schema = f"{stem}_{secrets.token_hex(4)}"
+    tenant_id = await queries.insert_tenant(
+        db,
+        config_id=config.id,
+        artifact_id=str(uuid4()),
+        name=config.name,
+        schema=schema,
+        role=role,
+        at=actor.at,
+    )
+    await done("row")
+    await retire_predecessors(db, config.id)
+    await done("predecessors")
+    await _build_schema(db, tenant_id, Scope(schema, role), done)
+    tenant = await store_version(db, tenant_id, config, actor, load)
+    await done("config")
+    await actor.record(db, "tenant.provisioned", config.id, tenant=tenant_id, schema=schema)
+    await done("record")
+    return tenant
+
+
+async def _build_schema(db: Connection, tenant_id: int, scope: Scope, done: OnStep) -> None:
+    owner = await queries.owner_role(db)
+    async with scoped(db, Scope(scope.schema, owner)):
+        await queries.create_schema(db, scope.schema, owner, scope.role)
+        await done("schema")
+        await apply_migrations(db, tenant_migrations(), {"role": scope.role})
+        await done("migrations")
+        await queries.insert_head(db, secrets.token_hex(8), secrets.randbelow(_FIRST_BASES), secrets.token_bytes(32))
+        await done("head")
+    await queries.set_schema_version(db, tenant_id, tenant_migrations()[-1].id)
+
+
+def schema_stem(config_id: str) -> str:
+    """What of a config id stands in the names of schema and role: lower-case letters, digits and `_`, at most 32.
+
+    The random part that follows it makes them unique.
+    """
+    return "t_" + re.sub(r"[^a-z0-9_]", "_", config_id.lower())[:_LONGEST_SLUG]
+
+
+async def _nothing(_: str) -> None:
+    pass

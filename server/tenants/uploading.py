@@ -1,0 +1,72 @@
+"""Taking an uploaded config: a new tenant, or the next version of one there is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from server.app_configs import versions
+from server.app_configs.model import AppConfig, read_config
+from server.db import Connection
+from server.roles.decision import FORBIDDEN
+from server.tenants import queries
+from server.tenants.acting import Actor
+from server.tenants.model import Tenant
+from server.tenants.problems import ID_TAKEN, OTHER_ID
+from server.tenants.provisioning import OnStep, provision
+from server.tenants.versioning import LoadEvents, lock_living, store_version, stored_document
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of an upload: the tenant as it is now, and whether it is new."""
+
+    tenant: Tenant
+    created: bool
+
+
+async def apply_config(
+    db: Connection,
+    document: Any,
+    actor: Actor,
+    load: LoadEvents,
+    *,
+    only_tenant: int | None = None,
+    must_be_new: bool = False,
+    on_step: OnStep | None = None,
+) -> Applied:
+    """Makes a tenant of the config, or replaces the whole config of the one that has its id.
+
+    Uploads of one id wait for each other. With `only_tenant`, the number of a tenant, any other one and a new one are
+    refused; with `must_be_new`, an id in use is. Raises app-configs.invalid, app-configs.mask-without-secret,
+    access.forbidden, tenants.id-taken, tenants.not-migrated.
+    """
+    config_id = _id_of(document)
+    await queries.lock_config_id(db, config_id)
+    tenant = await queries.find_live_tenant(db, config_id)
+    if only_tenant is not None and (tenant is None or tenant.id != only_tenant):
+        raise FORBIDDEN()
+    if tenant is None:
+        return Applied(await provision(db, versions.replace(None, document), actor, load, on_step=on_step), True)
+    if must_be_new:
+        raise ID_TAKEN()
+    config = versions.replace(await stored_document(db, tenant), document)
+    return Applied(await _store(db, tenant, config, actor, load), False)
+
+
+async def patch_config(db: Connection, tenant_id: int, document: Any, actor: Actor, load: LoadEvents) -> Tenant:
+    """Changes the keys that the upload holds. Raises tenants.unknown, tenants.other-id and as `apply_config` does."""
+    tenant = await lock_living(db, tenant_id)
+    if _id_of(document) != tenant.config_id:
+        raise OTHER_ID()
+    config = versions.patch(await stored_document(db, tenant), document)
+    return await _store(db, tenant, config, actor, load)
+
+
+async def _store(db: Connection, before: Tenant, config: AppConfig, actor: Actor, load: LoadEvents) -> Tenant:
+    tenant = await store_version(db, before.id, config, actor, load)
+    await actor.record(db, "tenant.config-uploaded", tenant.config_id, tenant=tenant.id, number=tenant.config_number)
+    return tenant
+
+
+def _id_of(document: Any) -> str:
+    config_id = document.get("id") if isinstance(document, dict) else None
+    return config_id if isinstance(config_id, str) else read_config(document).id

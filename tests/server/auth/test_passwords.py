@@ -1,0 +1,67 @@
+import asyncio
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.auth.passwords import _hash_of_nothing, _Threads, check_password, hash_password
+from server.kit.problem import Problem
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=18)
+
+
+@given(password=TEXT, other=TEXT)
+@settings(max_examples=25, deadline=None)
+async def test_hash_fits_the_password_it_was_made_of_and_no_other(password: str, other: str) -> None:
+    stored = await hash_password(password, cost=4)
+    assert await check_password(password, stored, cost=4)
+    assert await check_password(other, stored, cost=4) is (other == password)
+
+
+async def test_hashes_of_one_password_differ_and_carry_their_cost() -> None:
+    first, second = await hash_password("Aa1!aaaa", cost=5), await hash_password("Aa1!aaaa", cost=5)
+    assert first != second
+    assert first.startswith("$2b$05$")
+
+
+async def test_password_beyond_72_bytes_is_never_hashed_and_never_right() -> None:
+    with pytest.raises(ValueError, match="72 bytes"):
+        await hash_password("é" * 37, cost=4)
+    stored = await hash_password("a" * 72, cost=4)
+    assert await check_password("a" * 72, stored, cost=4)
+    assert not await check_password("a" * 73, stored, cost=4)
+
+
+@given(password=TEXT)
+@settings(max_examples=25, deadline=None)
+async def test_no_password_is_right_for_an_account_that_is_not_there(password: str) -> None:
+    assert not await check_password(password, None, cost=4)
+
+
+@pytest.mark.parametrize("cost", [4, 10, 12])
+def test_hash_of_nothing_has_the_form_and_cost_of_a_real_one(cost: int) -> None:
+    assert len(_hash_of_nothing(cost)) == 60
+    assert _hash_of_nothing(cost).startswith(f"$2b${cost:02d}$")
+
+
+async def test_event_loop_goes_on_while_a_password_is_hashed() -> None:
+    hashing = asyncio.ensure_future(hash_password("Aa1!aaaa", cost=10))
+    turns = 0
+    while not hashing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+
+
+async def test_more_passwords_than_may_wait_are_refused_with_a_time_to_come_back() -> None:
+    threads, gate = _Threads(at_once=1, waiting=1), threading.Event()
+    admitted = [asyncio.ensure_future(threads.run(gate.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Problem) as refused:
+        await threads.run(gate.wait)
+    gate.set()
+    assert await asyncio.gather(*admitted) == [True, True]
+    assert (refused.value.status, refused.value.code) == (503, "auth.busy")
+    assert "Retry-After" in refused.value.headers
+    assert await threads.run(gate.wait)

@@ -1,0 +1,30 @@
+"""A process that provisions a tenant and stops in the middle: `python provision_and_wait.py DSN CONFIG_ID STEP`.
+
+It says so on standard output when the step is done and then waits to be killed.
+"""
+
+import asyncio
+import sys
+
+from server.db import Database
+from server.kit.clock import utc_now
+from server.sync.seeding import load_events
+from server.tenants.acting import Actor
+from server.tenants.uploading import apply_config
+
+
+async def main(dsn: str, config_id: str, wanted: str) -> None:
+    """Never returns."""
+
+    async def wait_at(step: str) -> None:
+        if step == wanted:
+            print(step, flush=True)
+            await asyncio.Event().wait()
+
+    document = {"id": config_id, "name": "Half-made", "entityForms": [{"name": "person"}]}
+    async with Database(dsn, size=1) as database, database.shared() as db:
+        await apply_config(db, document, Actor("test", utc_now()), load_events, on_step=wait_at)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

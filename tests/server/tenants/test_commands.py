@@ -1,0 +1,129 @@
+"""`croft tenants …` and `croft migrate`, as an operator types them."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from typer.testing import CliRunner, Result
+
+from server.cli import app
+from server.db import Database
+from server.db.embedded import EmbeddedPostgres
+from server.db.migrations import Migration, tenant_migrations
+from server.starting import Addresses
+from server.tenants import queries
+from tests.conftest import new_database, small_config
+from tests.croft_process import settings_of
+
+_numbers = count(1)
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def addresses(cluster: EmbeddedPostgres) -> Addresses:
+    """An empty database for the commands of this module."""
+    return await new_database(cluster)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def run(addresses: Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs a command line on that database; what it prints, on both streams, is in the result."""
+    for name in tuple(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    # The runner's streams are gone after each command; the log of this process must not keep them.
+    monkeypatch.setattr("server.cli.context.configure_logging", lambda *_: None)
+    env = settings_of({"POSTGRES": addresses.serving, "RETENTION_DAYS": "30"})
+
+    async def invoke(*words: str, typed: str | None = None) -> Result:
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(words), env=env, input=typed))
+
+    assert (await invoke("migrate")).exit_code == 0
+    return invoke
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def applied(run: Run, tmp_path: Path) -> str:
+    """A tenant made by `croft tenants apply`; its id."""
+    config = {**small_config(f"by-hand-{next(_numbers)}"), "name": "By [hand]"}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    result = await run("tenants", "apply", "config.json")
+    assert (result.exit_code, result.output) == (0, f"Tenant {config['id']} created.\n")
+    return str(config["id"])
+
+
+async def test_applying_a_file_again_makes_a_new_version(run: Run, applied: str) -> None:
+    result = await run("tenants", "apply", "config.json")
+    assert result.output == f"Tenant {applied} has version 2 of its config.\n"
+
+
+async def test_mistakes_in_a_file_are_told_by_their_paths(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "wrong.json").write_text('{"id": "wrong", "name": "Wrong", "entityForms": [{"title": "No name"}]}')
+    result = await run("tenants", "apply", "wrong.json")
+    assert result.exit_code == 1
+    assert "entityForms[0].name" in result.output
+    (tmp_path / "broken.json").write_text('{"id": ')
+    assert (await run("tenants", "apply", "broken.json")).exit_code == 1
+
+
+async def test_life_of_a_tenant_at_the_command_line(run: Run, applied: str) -> None:
+    assert applied in (await run("tenants", "list", "--search", applied)).output
+    assert "By [hand]" in (await run("tenants", "show", applied)).output
+    assert (await run("tenants", "suspend", applied)).output == f"Tenant {applied} is suspended.\n"
+    assert (await run("tenants", "list", "--state", "suspended")).output.count(applied) == 1
+    assert (await run("tenants", "resume", applied)).output == f"Tenant {applied} is active.\n"
+    assert "Folded 0 events into 0 entities" in (await run("tenants", "rebuild", applied)).output
+    assert (await run("tenants", "delete", applied)).exit_code == 0
+    assert applied not in (await run("tenants", "list")).output
+    assert (await run("tenants", "restore", applied, "--as", f"{applied}-2")).exit_code == 0
+    assert f"Tenant {applied}-2 is deleted." in (await run("tenants", "delete", f"{applied}-2")).output
+
+
+async def test_purge_waits_for_the_retention_time_unless_confirmed(run: Run, applied: str) -> None:
+    assert (await run("tenants", "purge", applied)).exit_code == 1
+    await run("tenants", "delete", applied)
+    kept = await run("tenants", "purge", applied)
+    assert (kept.exit_code, "is kept until" in kept.output) == (1, True)
+    assert (await run("tenants", "purge")).output == "No deleted tenant's retention time is over.\n"
+    mistyped = await run("tenants", "purge", applied, "--now", typed="something else\n")
+    assert (mistyped.exit_code, "Nothing was purged" in mistyped.output) == (1, True)
+    purged = await run("tenants", "purge", applied, "--now", typed=f"{applied}\n")
+    assert (purged.exit_code, f"Tenant {applied} " in purged.output) == (0, True)
+    gone = await run("tenants", "show", applied)
+    assert (gone.exit_code, gone.output) == (1, "There is no such tenant.\n")
+    assert (await run("tenants", "purge", "--now")).exit_code == 1
+
+
+async def test_purge_takes_every_tenant_that_is_due(run: Run, applied: str, addresses: Addresses) -> None:
+    await run("tenants", "delete", applied)
+    async with Database(addresses.direct, size=1) as database, database.shared() as db:
+        await db.execute("UPDATE tenants SET deleted_at = now() - interval '31 days' WHERE config_id = $1", applied)
+    assert f"Tenant {applied} " in (await run("tenants", "purge")).output
+
+
+async def test_migrate_names_the_tenant_that_fails_and_ends_with_code_1(
+    run: Run, applied: str, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await run("migrate")).output == "Shared schema: up to date.\nTenants: up to date.\n"
+    new = Migration("9999.add-note", ("ALTER TABLE settings ADD COLUMN note text",))
+    monkeypatch.setattr("server.tenants.migrating.tenant_migrations", lambda: (*tenant_migrations(), new))
+    async with Database(addresses.direct, size=1) as database, database.shared() as db:
+        tenant = await queries.find_tenant(db, applied)
+        assert tenant is not None
+        await db.execute(f"SET LOCAL ROLE {await queries.owner_role(db)}")
+        await db.execute(f"ALTER TABLE {tenant.schema}.settings ADD COLUMN note text")
+    failed = await run("migrate")
+    assert failed.exit_code == 1
+    assert f"{applied} (number {tenant.id})" in failed.output
+    assert "already exists" in failed.output
+    async with Database(addresses.direct, size=1) as database, database.shared() as db:
+        await db.execute(f"SET LOCAL ROLE {await queries.owner_role(db)}")
+        await db.execute(f"ALTER TABLE {tenant.schema}.settings DROP COLUMN note")
+    again = await run("migrate")
+    assert (again.exit_code, "Tenants: 1 migrated." in again.output) == (0, True)
