@@ -12,10 +12,22 @@ from server.auth.model import Credentials, LoginAnswer, Message
 from server.auth.sessions import Sessions
 from server.auth.tokens import Tokens
 from server.db import Database
+from server.duplicates import api as duplicates
+from server.duplicates.finding import find_pairs, load_and_find_pairs
+from server.duplicates.gate import blocking
+from server.duplicates.model import PairsQuery, PotentialDuplicate, Resolution, Resolved
+from server.entities import api as entities
+from server.entities.model import (
+    EntitiesQuery,
+    EntityCount,
+    EntityDetail,
+    EntityEvent,
+    EntityQuery,
+    EntitySummary,
+    EventsQuery,
+)
 from server.health import api as health
 from server.health.model import Health, Readiness
-from server.duplicates.finding import find_pairs
-from server.duplicates.gate import blocking
 from server.http.route import Handler, Route
 from server.metrics import api as metrics
 from server.metrics.exposition import Exposition
@@ -23,13 +35,11 @@ from server.openapi import api as openapi
 from server.openapi.api import Reference
 from server.roles.permissions import Permission
 from server.sync import api as sync
-from server.sync.seeding import load_events
 from server.tenants import api as apps
 from server.tenants import artifacts
 from server.tenants import operating as tenants
 from server.tenants.wire import (
     AppDocument,
-    Applied,
     AppList,
     AppsQuery,
     ConfigVersion,
@@ -41,6 +51,7 @@ from server.tenants.wire import (
     TenantAnswer,
     TenantList,
     TenantsQuery,
+    UploadAnswer,
 )
 from server.users import api as users
 from server.users.model import NewUser, UserAnswer, UserChange, UserCreated, UsersQuery
@@ -66,7 +77,7 @@ def routes(parts: Parts) -> list[Route]:
         *_tenants(parts),
         *_sync(parts),
         *_entities(),
-        *_duplicates(parts),
+        *_duplicates(),
     ]
     table += _operating(parts, table)
     return table
@@ -187,14 +198,14 @@ def _apps() -> list[Route]:
         Route(
             "POST",
             "/api/apps",
-            partial(apps.upload_app, load=load_events),
+            partial(apps.upload_app, load=load_and_find_pairs),
             Permission.CONFIG_WRITE,
             "Upload an app config: a new tenant, or the next version of one",
             "apps",
             scope="shared",
             tenant="optional",
             upload=True,
-            answers={200: Applied},
+            answers={200: UploadAnswer},
             problems=(409,),
         ),
         Route(
@@ -225,14 +236,14 @@ def _apps() -> list[Route]:
         Route(
             "PUT",
             "/api/apps/{id}",
-            partial(apps.patch_app, load=load_events),
+            partial(apps.patch_app, load=load_and_find_pairs),
             Permission.CONFIG_WRITE,
             "Change an app config: absent keys are kept, null removes one",
             "apps",
             scope="shared",
             tenant_in_path="id",
             upload=True,
-            answers={200: Applied},
+            answers={200: UploadAnswer},
             problems=(404, 409),
         ),
         Route(
@@ -262,14 +273,14 @@ def _apps() -> list[Route]:
         Route(
             "POST",
             "/api/apps/{id}/rollback",
-            partial(apps.roll_back_app, load=load_events),
+            partial(apps.roll_back_app, load=load_and_find_pairs),
             Permission.CONFIG_WRITE,
             "Make an earlier version of an app config the next one",
             "apps",
             scope="shared",
             tenant_in_path="id",
             body=RollBack,
-            answers={200: Applied},
+            answers={200: UploadAnswer},
             problems=(404, 409),
         ),
     ]
@@ -304,7 +315,7 @@ def _tenants_of_operators() -> list[Route]:
         line(
             "POST",
             "/api/tenants",
-            partial(tenants.create_tenant, load=load_events),
+            partial(tenants.create_tenant, load=load_and_find_pairs),
             "Create a tenant without forms",
             body=NewTenant,
             status=201,
@@ -326,7 +337,7 @@ def _tenants_of_operators() -> list[Route]:
         line(
             "POST",
             f"{one}/restore",
-            partial(tenants.restore_tenant, load=load_events),
+            partial(tenants.restore_tenant, load=load_and_find_pairs),
             "Bring a deleted tenant back",
             body=Restore,
         ),
@@ -438,11 +449,74 @@ def _sync(parts: Parts) -> list[Route]:
 
 
 def _entities() -> list[Route]:
-    return []
+    def line(path: str, handler: Handler, summary: str, **more: Any) -> Route:
+        return Route("GET", path, handler, Permission.ENTITIES_READ, summary, "entities", write=False, **more)
+
+    return [
+        line(
+            entities.PATH,
+            entities.list_entities,
+            "List entities, the newest first",
+            query=EntitiesQuery,
+            answers={200: list[EntitySummary]},
+        ),
+        line(
+            f"{entities.PATH}/count",
+            entities.count_entities,
+            "How many entities there are",
+            answers={200: EntityCount},
+        ),
+        line(
+            f"{entities.PATH}/count-by-form",
+            entities.count_entities_by_form,
+            "How many entities there are of each form",
+            answers={200: dict[str, int]},
+        ),
+        line(
+            f"{entities.PATH}/{{guid}}",
+            entities.get_entity,
+            "One entity",
+            query=EntityQuery,
+            answers={200: EntityDetail},
+            problems=(404,),
+        ),
+        line(
+            f"{entities.PATH}/{{guid}}/events",
+            entities.list_entity_events,
+            "The events that speak of an entity, as they were pushed, the oldest first",
+            query=EventsQuery,
+            answers={200: list[EntityEvent]},
+            problems=(404,),
+        ),
+    ]
 
 
-def _duplicates(parts: Parts) -> list[Route]:
-    return []
+def _duplicates() -> list[Route]:
+    return [
+        Route(
+            "GET",
+            duplicates.PATH,
+            duplicates.list_open_pairs,
+            Permission.DUPLICATES_READ,
+            "List pairs of entities that may be the same, the newest first",
+            "duplicates",
+            write=False,
+            query=PairsQuery,
+            answers={200: list[PotentialDuplicate]},
+        ),
+        Route(
+            "POST",
+            f"{duplicates.PATH}/resolve",
+            duplicates.resolve_pair,
+            Permission.DUPLICATES_SETTLE,
+            "Settle a pair: keep both, or delete the newer one",
+            "duplicates",
+            body=Resolution,
+            answers={200: Resolved},
+            problems=(404, 409),
+            admits_retired=False,
+        ),
+    ]
 
 
 def _operating(parts: Parts, table: list[Route]) -> list[Route]:

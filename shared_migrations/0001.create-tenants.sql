@@ -50,4 +50,4 @@ CREATE TABLE retired_devices (
     PRIMARY KEY (config_id, device_id)
 );
 
-GRANT SELECT, INSERT ON retired_devices TO :"serving";
+GRANT SELECT, INSERT, DELETE ON retired_devices TO :"serving";

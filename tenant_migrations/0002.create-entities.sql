@@ -1,6 +1,7 @@
 -- The fold of the log. state 'missing': mentioned, but nothing has made it yet.
 -- created: a create or a listing as a member made it, not only an update.
 -- newest: place in the order of the fold of the newest event that touched it.
+-- born: where in that order it came into being; members are shown in the order of their births.
 -- fed_seq: number of the last event that mentioned or changed it.
 CREATE TABLE entities (
     guid text COLLATE "C" PRIMARY KEY,
@@ -16,6 +17,8 @@ CREATE TABLE entities (
     parent_ids text[] COLLATE "C" NOT NULL DEFAULT '{}',
     updated_ms bigint NOT NULL DEFAULT 0,
     newest jsonb,
+    born jsonb,
+    deaths integer NOT NULL DEFAULT 0,
     fed_seq bigint NOT NULL DEFAULT 0,
     name_parts text[] COLLATE "C" NOT NULL DEFAULT '{}'
 );

@@ -11,7 +11,6 @@ from server.kit.problem import ProblemKind
 from server.tenants.model import Tenant, tenant_from
 
 NOT_SIGNED_IN = ProblemKind("auth.required", 401, "Sign in first: the token is missing, expired or not valid.")
-UNKNOWN_TENANT = ProblemKind("tenants.unknown", 404, "There is no such tenant.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from server import __version__
+from server.cli.demo import demo
 from server.cli.migrate import migrate
 from server.cli.serve import serve
 from server.cli.tenants import tenants_app
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(migrate)
 app.add_typer(tenants_app, name="tenants")
+app.command()(demo)
 
 
 def main() -> None:

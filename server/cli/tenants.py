@@ -12,10 +12,10 @@ from rich.cells import cell_len, set_cell_size
 
 from server.cli.context import FAILED, Installation, complain, open_installation
 from server.db import Connection
+from server.duplicates.finding import load_and_find_pairs
 from server.kit.clock import iso_ms, utc_now
 from server.kit.strict_json import read_json
 from server.sync.rebuilding import rebuild
-from server.sync.seeding import load_events
 from server.tenants import lifecycle, queries
 from server.tenants.acting import Actor
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
@@ -70,7 +70,7 @@ def apply(
     document = file.read_bytes()
 
     async def work(db: Connection, actor: Actor) -> Applied:
-        return await apply_config(db, read_json(document), actor, load_events)
+        return await apply_config(db, read_json(document), actor, load_and_find_pairs)
 
     applied = _in_shared(work)
     done = "created" if applied.created else f"has version {applied.tenant.config_number} of its config"
@@ -108,7 +108,7 @@ def restore(
     new_id: Annotated[str | None, typer.Option("--as", help="Another config id, where its own is taken.")] = None,
 ) -> None:
     """Bring a deleted tenant back. Its memberships ended when it was deleted and have to be given anew."""
-    tenant = _in_shared(lambda db, actor: lifecycle.restore(db, tenant_id, new_id, actor, load_events))
+    tenant = _in_shared(lambda db, actor: lifecycle.restore(db, tenant_id, new_id, actor, load_and_find_pairs))
     print(f"Tenant {tenant.config_id} is active.")
 
 

@@ -27,6 +27,9 @@ async def install(db: Connection, *, serving: str) -> list[str]:
     await db.execute(f"GRANT SELECT ON _migrations TO {quoted(serving)}")
     if await db.fetchval("SELECT count(*) FROM installation") == 0:
         owner = await create_role(db, "croft_owner", grant_to=serving)
+        installer = await db.fetchval("SELECT session_user")
+        if installer != serving:
+            await grant_role(db, owner, installer)
         database = await db.fetchval("SELECT current_database()")
         await db.execute(f"GRANT CREATE ON DATABASE {quoted(database)} TO {quoted(owner)}")
         # Temporary tables live as long as a connection, which serves one tenant after another.
@@ -39,9 +42,14 @@ async def create_role(db: Connection, stem: str, *, grant_to: str) -> str:
     """Creates a NOLOGIN role `stem_<random>` into which `grant_to` may step but whose rights it does not inherit."""
     name = f"{stem[:40]}_{secrets.token_hex(5)}"
     await db.execute(f"CREATE ROLE {quoted(name)} NOLOGIN")
-    options = " WITH INHERIT FALSE, SET TRUE" if db.get_server_version().major >= 16 else ""
-    await db.execute(f"GRANT {quoted(name)} TO {quoted(grant_to)}{options}")
+    await grant_role(db, name, grant_to)
     return name
+
+
+async def grant_role(db: Connection, role: str, login: str) -> None:
+    """Lets the login step into the role without having its rights by itself."""
+    options = " WITH INHERIT FALSE, SET TRUE" if db.get_server_version().major >= 16 else ""
+    await db.execute(f"GRANT {quoted(role)} TO {quoted(login)}{options}")
 
 
 async def pending_shared_migrations(db: Connection) -> list[str]:

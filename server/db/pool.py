@@ -102,17 +102,23 @@ class Database:
                     f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; " + enter_statement(scope)
                 )
                 yield db
-                await db.execute("COMMIT")
+                await _commit(db)
             except BaseException:
                 await _roll_back(db)
                 raise
+
+
+async def _commit(db: Connection) -> None:
+    if await db.execute("COMMIT") != "COMMIT":
+        # PostgreSQL rolls back without complaint; the caller must not take that for success.
+        raise asyncpg.InFailedSQLTransactionError("an error in the transaction was passed over: nothing of it is kept")
 
 
 async def _roll_back(db: Connection) -> None:
     """Ends the transaction; a connection that can no longer answer is closed instead, which ends it too."""
     try:
         await db.execute("ROLLBACK")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         close_at_once(db)
     except asyncio.CancelledError:
         close_at_once(db)

@@ -22,7 +22,7 @@ NamingRule = Callable[[str, str, Lineage], str]
 
 @dataclass(frozen=True, slots=True)
 class Culture:
-    """`household` is a pattern over `head`, the full name of the head, and `family`, the name the family is known by."""
+    """`household` is a pattern over `head`, the full name of the head, and `family`, the name of the family."""
 
     language: str
     dialling_code: str

@@ -86,7 +86,9 @@ def _individual_questions() -> list[Component]:
         _text("name", "Full name", required=True),
         _choice("sex", "Sex", ("female", "male"), required=True),
         {**_question("datetime", "dateOfBirth", "Date of birth", required=True), "enableTime": False},
-        _choice("relationToHead", "Relation to the head of the household", ("head", "spouse", "daughter", "son", "mother")),
+        _choice(
+            "relationToHead", "Relation to the head of the household", ("head", "spouse", "daughter", "son", "mother")
+        ),
         _text("occupation", "Occupation"),
         _choice("schooling", "Schooling", ("none", "primary", "secondary", "higher")),
         _question("phoneNumber", "phone", "Phone"),

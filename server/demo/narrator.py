@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
@@ -20,7 +20,7 @@ _LABEL_WIDTH = 28
 
 
 class Narrator:
-    """Tells on a console; where that is no terminal, plainly: without colours, lines and moving bars.
+    """Tells on a console; where that is no terminal, plainly: without colours and moving bars.
 
     `checks` counts what was checked, `title` is the chapter that is being told.
     """
@@ -30,27 +30,26 @@ class Narrator:
         self.title = ""
         self._console = console
         self._chapters = 0
+        self._after_blank = False
 
     def opening(self, title: str, text: str) -> None:
         """The head of the whole."""
-        self._console.print()
-        self._console.print(Text(title, style="bold"))
+        self._blank()
+        self._print(Text(title, style="bold"))
         self.say(text)
 
     def chapter(self, title: str) -> None:
         """A heading."""
         self._chapters += 1
         self.title = f"{self._chapters}. {title}"
-        self._console.print()
-        if self._console.is_terminal:
-            self._console.print(Rule(Text(self.title, style="bold cyan"), align="left", style="cyan"))
-        else:
-            self._console.print(Text(self.title))
-        self._console.print()
+        self._blank()
+        heading = Text(self.title, style="bold cyan")
+        self._print(Rule(heading, align="left", style="cyan") if self._console.is_terminal else heading)
+        self._blank()
 
     def say(self, text: str) -> None:
         """A sentence or two."""
-        self._console.print(Padding(Text(text), (0, 0, 0, _INDENT)))
+        self._print(_indented(Text(text)))
 
     def check(self, sentence: str, found: Any, expected: Any) -> None:
         """Tells a sentence as true, or raises Unexpected when what was found is not what was expected."""
@@ -58,7 +57,7 @@ class Narrator:
         self.checks += 1
         line = Table.grid(padding=(0, 1))
         line.add_row(Text("✓", style="bold green"), Text(sentence))
-        self._console.print(Padding(line, (0, 0, 0, _INDENT)))
+        self._print(_indented(line))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
         """A table; columns that hold numbers alone stand to the right."""
@@ -68,9 +67,15 @@ class Narrator:
             table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell) for cell in row))
-        self._console.print()
-        self._console.print(Padding(table, (0, 0, 0, _INDENT)))
-        self._console.print()
+        self._set_apart(table)
+
+    def facts(self, rows: Sequence[Sequence[str]]) -> None:
+        """Lines whose parts stand below each other."""
+        grid = Table.grid(padding=(0, 3, 0, 0))
+        for row in rows:
+            # Folded, an address is still whole; an ellipsis would cut it.
+            grid.add_row(*(Text(cell, overflow="fold") for cell in row))
+        self._set_apart(grid)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -84,6 +89,7 @@ class Narrator:
             disable=not self._console.is_terminal,
         )
         done = 0
+        self._after_blank = False
         with bar:
             task = bar.add_task(label.ljust(_LABEL_WIDTH), total=total)
 
@@ -95,3 +101,22 @@ class Narrator:
             yield advance
         if not self._console.is_terminal:
             self.say(f"{label.ljust(_LABEL_WIDTH)} {done:,} of {total:,}")
+
+    def _set_apart(self, what: RenderableType) -> None:
+        self._blank()
+        self._print(_indented(what))
+        self._blank()
+
+    def _blank(self) -> None:
+        """An empty line, never two."""
+        if not self._after_blank:
+            self._console.print()
+        self._after_blank = True
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what)
+        self._after_blank = False
+
+
+def _indented(what: RenderableType) -> Padding:
+    return Padding(what, (0, 0, 0, _INDENT), expand=False)

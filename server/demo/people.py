@@ -14,7 +14,8 @@ _YEAR = timedelta(days=365.25)
 _WORK = ("farmer", "fisher", "trader", "weaver", "teacher", "midwife", "mason", "driver", "herder")
 _ROOFS = ("thatch", "iron sheets", "tiles", "concrete")
 _WATER = ("river", "open well", "hand pump", "piped")
-_CHILDREN = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6)
+_CHILDREN = (0, 1, 2, 2, 3, 3, 4, 5, 6, 7)
+_LAST_CHILD = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,6 @@ class Household:
         return len(self.people) + (self.inner.size if self.inner else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parents:
-    father: str
-    family: str
-    mothers_family: str
-
-    @property
-    def lineage(self) -> Lineage:
-        return Lineage(self.father, self.family, self.mothers_family)
-
-
 class Population:
     """Makes households. No two people have the same name and date of birth, the same phone or the same national id.
 
@@ -81,9 +71,7 @@ class Population:
         if not extended:
             return self._household(culture, village, head_age=self._random.uniform(22, 60))
         age = self._random.uniform(48, 72)
-        family = self._random.choice(culture.families)
-        inner = self._household(culture, village, head_age=self._random.uniform(20, age - 24), family=family)
-        return self._household(culture, village, head_age=age, family=family, inner=inner)
+        return self._household(culture, village, head_age=age, inner_age=self._random.uniform(20, age - 28))
 
     def _household(
         self,
@@ -91,18 +79,19 @@ class Population:
         village: str,
         *,
         head_age: float,
-        family: str | None = None,
-        inner: Household | None = None,
+        lineage: Lineage | None = None,
+        inner_age: float | None = None,
     ) -> Household:
+        """`lineage` is the head's; `inner_age` the age of the child that heads an inner household."""
         random = self._random
-        family = family or random.choice(culture.families)
-        people, parents = self._couple(culture, head_age, family)
-        youngest = min(self._age(person) for person in people)
-        people += self._children(culture, parents, oldest=youngest - ADULT)
-        if inner is None and random.random() < 0.2:
-            people.append(self._mother_of_head(culture, family, head_age))
+        couple, childrens = self._couple(culture, head_age, lineage or self._lineage(culture))
+        youngest = min(self._age(person) for person in couple.values())
+        people = [*couple.values(), *self._children(culture, childrens, parents_age=youngest, given=set(couple))]
+        if inner_age is None and lineage is None and random.random() < 0.2:
+            people.append(self._mother(culture, head_age))
+        inner = self._household(culture, village, head_age=inner_age, lineage=childrens) if inner_age else None
         return Household(
-            name=culture.household.format(head=people[0].name, family=family),
+            name=culture.household.format(head=people[0].name, family=childrens.family),
             culture=culture,
             village=village,
             roof=random.choice(_ROOFS),
@@ -111,44 +100,49 @@ class Population:
             inner=inner,
         )
 
-    def _couple(self, culture: Culture, head_age: float, family: str) -> tuple[list[Person], _Parents]:
-        """The head and mostly a spouse. One head in five is a woman who raises her children alone."""
+    def _couple(self, culture: Culture, head_age: float, lineage: Lineage) -> tuple[dict[str, Person], Lineage]:
+        """The head and mostly a spouse by their given names, and the lineage of their children.
+
+        One head in five is a woman alone.
+        """
         random = self._random
         man, woman = random.choice(culture.men), random.choice(culture.women)
-        her_family = random.choice(culture.families)
-        parents = _Parents(father=man, family=family, mothers_family=her_family)
-        alone = random.random() < 0.2
-        married_name = family if alone or culture.wife_takes_family else her_family
-        hers = Lineage(random.choice(culture.men), married_name, her_family)
-        if alone:
-            return [self._person(culture, woman, WOMAN, hers, age=head_age, relation="head")], parents
-        his = Lineage(random.choice(culture.men), family, random.choice(culture.families))
+        if random.random() < 0.2:
+            head = self._person(culture, woman, WOMAN, lineage, age=head_age, relation="head")
+            return {woman: head}, Lineage(man, lineage.family, lineage.mothers_family)
+        maiden = self._lineage(culture)
+        hers = Lineage(maiden.father, lineage.family, maiden.family) if culture.wife_takes_family else maiden
         wife_age = max(19.0, head_age + random.uniform(-8, 3))
-        return [
-            self._person(culture, man, MAN, his, age=head_age, relation="head"),
-            self._person(culture, woman, WOMAN, hers, age=wife_age, relation="spouse"),
-        ], parents
+        return {
+            man: self._person(culture, man, MAN, lineage, age=head_age, relation="head"),
+            woman: self._person(culture, woman, WOMAN, hers, age=wife_age, relation="spouse"),
+        }, Lineage(man, lineage.family, maiden.family)
 
-    def _children(self, culture: Culture, parents: _Parents, oldest: float) -> list[Person]:
-        if oldest <= 0:
-            return []
-        ages = sorted((self._random.uniform(0, min(oldest, 19)) for _ in range(self._random.choice(_CHILDREN))))
-        return [self._child(culture, parents, age) for age in reversed(ages)]
+    def _lineage(self, culture: Culture) -> Lineage:
+        family, mothers_family = self._random.choice(culture.families), self._random.choice(culture.families)
+        return Lineage(self._random.choice(culture.men), family, mothers_family)
 
-    def _child(self, culture: Culture, parents: _Parents, age: float) -> Person:
-        is_girl = self._random.random() < 0.5
-        given = self._random.choice(culture.women if is_girl else culture.men)
-        sex, relation = (WOMAN, "daughter") if is_girl else (MAN, "son")
-        return self._person(culture, given, sex, parents.lineage, age=age, relation=relation)
+    def _children(self, culture: Culture, lineage: Lineage, parents_age: float, given: set[str]) -> list[Person]:
+        """The eldest first, a year or more apart, each with a name of its own; `given` are the parents'."""
+        random = self._random
+        names = {sex: [name for name in of if name not in given] for sex, of in _given_names(culture).items()}
+        children: list[Person] = []
+        age = min(parents_age - ADULT, 19) * random.uniform(0.4, 1)
+        for _ in range(random.choice(_CHILDREN)):
+            if age <= 0 or parents_age - age > _LAST_CHILD:
+                break
+            sex = random.choice((WOMAN, MAN))
+            name = names[sex].pop(random.randrange(len(names[sex])))
+            relation = "daughter" if sex == WOMAN else "son"
+            children.append(self._person(culture, name, sex, lineage, age=age, relation=relation))
+            age -= random.uniform(1.2, 3.6)
+        return children
 
-    def _mother_of_head(self, culture: Culture, family: str, head_age: float) -> Person:
-        lineage = Lineage(self._random.choice(culture.men), family, self._random.choice(culture.families))
-        age = min(head_age + self._random.uniform(18, 30), 97)
-        return self._person(culture, self._random.choice(culture.women), WOMAN, lineage, age=age, relation="mother")
+    def _mother(self, culture: Culture, head_age: float) -> Person:
+        given, age = self._random.choice(culture.women), head_age + self._random.uniform(18, 30)
+        return self._person(culture, given, WOMAN, self._lineage(culture), age=age, relation="mother")
 
-    def _person(
-        self, culture: Culture, given: str, sex: str, lineage: Lineage, *, age: float, relation: str
-    ) -> Person:
+    def _person(self, culture: Culture, given: str, sex: str, lineage: Lineage, *, age: float, relation: str) -> Person:
         name = culture.full_name(given, sex, lineage)
         born = self._unused_birthday(name, self._today - age * _YEAR)
         is_adult = age >= ADULT
@@ -175,14 +169,22 @@ class Population:
         return "pupil" if age < ADULT else self._random.choice(_WORK)
 
     def _phone(self, culture: Culture) -> str:
-        number = f"{self._random.randrange(10, 99)}{next(self._numbers):07}"
+        number = f"9{self._unique_number():08}"
         return f"{culture.dialling_code} {number[:3]} {number[3:6]} {number[6:]}"
 
     def _national_id(self) -> str:
-        return f"{self._random.choice('ABCDEFGH')}{self._random.randrange(100, 999)}-{next(self._numbers):06}"
+        return f"{self._random.choice('ABCDEFGH')}{self._random.randrange(100, 999)}-{self._unique_number():08}"
+
+    def _unique_number(self) -> int:
+        """Eight digits, each number once: the factor has no divisor in common with the modulus."""
+        return next(self._numbers) * 61_803_399 % 100_000_000
 
     def _age(self, person: Person) -> float:
         return (self._today - person.born) / _YEAR
+
+
+def _given_names(culture: Culture) -> dict[str, tuple[str, ...]]:
+    return {WOMAN: culture.women, MAN: culture.men}
 
 
 def everybody(households: Sequence[Household]) -> list[Person]:

@@ -108,19 +108,25 @@ class Phone:
 
     def pull(self, progress: Progress = lambda _: None) -> Received:
         """Asks for pages until there are no more."""
-        pages, written = 0, set[str]()
+        pages, received = 0, set[str]()
         cursor: str | None = self._since
         while cursor is not None:
             # The cursor goes back as it came, not escaped: so do the phones in use.
             page = self.session.get(f"/api/sync/pull?since={cursor}&configId={self.config_id}")
-            before = len(written)
-            for event in sorted(page["events"], key=lambda event: str(event["timestamp"])):
-                written |= self.copy.apply(event)
-                self._since = event["timestamp"]
+            new = {guid for guid in self._apply(page["events"]) if guid in self.copy} - received
+            received |= new
             pages += 1
-            progress(len(written) - before)
+            progress(len(new))
             cursor = page["nextCursor"]
-        return Received(pages, len(written & {record.guid for record in self.copy}))
+        return Received(pages, len(received))
+
+    def _apply(self, events: list[Data]) -> set[str]:
+        """Gives the guids that the events wrote; of the carriers among them, nothing is left at the end of a page."""
+        written: set[str] = set()
+        for event in sorted(events, key=lambda event: str(event["timestamp"])):
+            written |= self.copy.apply(event)
+            self._since = event["timestamp"]
+        return written
 
     def _send(self, batch: list[Data]) -> list[str]:
         answer = self.session.post("/api/sync/push", {"configId": self.config_id, "events": batch})

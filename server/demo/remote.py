@@ -70,9 +70,11 @@ class Session:
         file = ("config.json", json.dumps(document).encode(), "application/json")
         return self.remote.call("POST", path, files={"config": file}, headers=self._headers)
 
-    def status_of(self, method: str, path: str, **request: Any) -> int:
+    def status_of(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **request: Any) -> int:
         """The status a request is answered with, whatever it is."""
-        return self.remote.send(method, path, status=None, headers=self._headers, **request).status_code
+        return self.remote.send(
+            method, path, status=None, headers={**self._headers, **(headers or {})}, **request
+        ).status_code
 
 
 def _told(answer: httpx.Response) -> str:

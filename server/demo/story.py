@@ -10,6 +10,7 @@ from server.demo.chapters.members import come_and_go
 from server.demo.chapters.next_door import look_next_door
 from server.demo.chapters.registered_twice import register_twice
 from server.demo.chapters.setting_up import set_up
+from server.demo.local_copy import INDIVIDUAL
 from server.demo.narrator import Narrator
 from server.demo.remote import Remote
 from server.kit.clock import utc_now
@@ -42,10 +43,13 @@ def play(narrator: Narrator, remote: Remote, *, email: str, password: str, house
 def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
     narrator, figures = cast.narrator, cast.figures
     narrator.chapter("All as it should be")
-    narrator.table(
-        ("", "", ""),
+    narrator.facts(
         [
-            ("Records in the survey", f"{cast.server_count():,}", ""),
+            (
+                "Records in the survey",
+                f"{cast.server_count():,}",
+                f"of {cast.amina.copy.count(INDIVIDUAL):,} people and their households",
+            ),
             ("Events sent", f"{figures.events:,}", _rate(figures.events, figures.sending_seconds)),
             ("Records received", f"{figures.received:,}", _rate(figures.received, figures.receiving_seconds)),
             ("Checks passed", f"{narrator.checks}", f"in {seconds:.1f} s altogether"),
@@ -53,17 +57,15 @@ def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
     )
     artifact = f"{remote.url}/artifacts/{cast.programme.artifact_id}"
     narrator.say("To look at:")
-    narrator.table(
-        ("", ""),
+    narrator.facts(
         [
             ("The reference of all calls", f"{remote.url}/api-docs"),
             ("What a phone loads first", f"{artifact}.json"),
             ("The QR code that leads there", f"{artifact}.png"),
         ],
     )
-    narrator.say("The two programmes stay. To remove them:")
-    for programme in (cast.programme, cast.next_door):
-        narrator.say(f"  croft tenants delete {programme.config_id}")
+    narrator.say("The two tenants stay. To remove them:")
+    narrator.facts([(f"croft tenants delete {each.config_id}",) for each in (cast.programme, cast.next_door)])
 
 
 def _rate(number: int, seconds: float) -> str:

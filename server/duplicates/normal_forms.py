@@ -78,7 +78,8 @@ def _text(value: Any) -> str:
         return value[:_LONGEST]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
-    return str(int(value)) if value == int(value) else str(value)
+    # 12 and 12.0 are one number, in JSON as elsewhere.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _with_plain_digits(text: str) -> str:

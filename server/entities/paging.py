@@ -50,7 +50,7 @@ class PageQuery(BaseModel):
     limit: Annotated[int, AfterValidator(_rows)] | None = None
     pageSize: Annotated[int, AfterValidator(_rows)] | None = None
     page: Annotated[int, AfterValidator(_at_least_one)] = 1
-    after: Annotated[str | None, BeforeValidator(empty_is_absent), Field(max_length=2000)] = None
+    after: Annotated[str | None, BeforeValidator(empty_is_absent), Field(max_length=20_000)] = None
 
     def rows(self, default: int) -> int:
         """How many rows the page has at most."""

@@ -1,17 +1,17 @@
 """One request through one route: tenant hint, credentials, body, permission, scope, handler, commit, answer."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import re
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth.authentication import UNKNOWN_TENANT, Identity, bearer_token, identify
+from server.auth.authentication import Identity, bearer_token, identify
 from server.auth.tokens import Tokens
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
@@ -23,17 +23,17 @@ from server.kit.problem import ProblemKind
 from server.kit.strict_json import dump_json, read_json
 from server.roles.decision import FORBIDDEN, require
 from server.tenants.model import SUSPENDED, Tenant
+from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT
 
 TENANT_NEEDED = ProblemKind("tenants.missing", 400, "Say which tenant: configId or the header X-Tenant-Id.")
 TENANTS_DISAGREE = ProblemKind("tenants.disagree", 400, "The request names two different tenants.")
 TENANT_SUSPENDED = ProblemKind("tenants.suspended", 403, "This tenant is suspended.")
-TENANT_BEHIND = ProblemKind(
-    "tenants.behind", 503, "This tenant's data has not been brought to this server's version yet. Run: croft migrate"
-)
 TENANT_REPLACED = ProblemKind(
     "tenants.replaced", 409, "This device synced with a deleted tenant of the same id. Sign in anew to go on."
 )
 TOOK_TOO_LONG = ProblemKind("request.timeout", 503, "The request took too long and was given up.")
+
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 
 _LARGE = 1024 * 1024
 """Bodies of more bytes are read in a thread, so that nobody else waits for them."""
@@ -140,7 +140,7 @@ class Endpoint:
         if identity.retired and not route.admits_retired:
             raise TENANT_REPLACED()
         if route.scope == "tenant" and tenant.schema_version != tenant_migrations()[-1].id:
-            raise TENANT_BEHIND(headers={"Retry-After": "30"})
+            raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
     async def _body(self, request: Request, raw: bytes) -> BaseModel | Upload | None:
         if self._route.upload:
@@ -165,9 +165,9 @@ class Endpoint:
         """This server's public address: as configured, or the request's own host where that is an allowed one."""
         if self._serving.public_url:
             return self._serving.public_url.rstrip("/")
-        given = urlsplit(f"//{request.headers.get('host', '')}")
-        if given.hostname in self._serving.allowed_hosts:
-            return f"{request.url.scheme}://{given.netloc}"
+        given = _HOST.fullmatch(request.headers.get("host", ""))
+        if given and {given[0].lower(), given[1].lower()} & self._serving.allowed_hosts:
+            return f"{request.scope['scheme']}://{given[0]}"
         return ""
 
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 
-import asyncpg
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -55,9 +54,7 @@ def problem_from(error: Exception) -> Problem:
         return error
     if isinstance(error, HTTPException):
         return _from_http(error)
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
-        return problem_of(error) or INTERNAL()
-    return INTERNAL()
+    return problem_of(error) or INTERNAL()
 
 
 def _from_http(error: HTTPException) -> Problem:

@@ -13,6 +13,7 @@ before delete, then guid. Three rules make the result independent of how the eve
 Nothing here reads a clock, makes a random id or knows a database.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,12 +28,17 @@ INDIVIDUAL: Final = "individual"
 GROUP: Final = "group"
 
 
+Birth = tuple[int, int, int, str, int]
+"""The place at which an entity came into being, and which of the births at that place it was."""
+
+
 @dataclass(slots=True)
 class Entity:
     """A person or a group as the events so far have made it.
 
     `created` tells that a creation made it, not an update alone. `newest` is the place of the newest event that
-    touched it, `fed_seq` the number of the last event that mentioned or changed it.
+    touched it, `born` where it came into being last, by which members are shown in order; `deaths` how often it was
+    deleted; `fed_seq` the number of the last event that mentioned or changed it. Ids of members and parents are sorted.
     """
 
     guid: str
@@ -48,6 +54,8 @@ class Entity:
     parent_ids: list[str] = field(default_factory=list)
     updated_ms: int = 0
     newest: Place | None = None
+    born: Birth | None = None
+    deaths: int = 0
     fed_seq: int = 0
 
 
@@ -60,6 +68,7 @@ class Outcome:
 
 
 APPLIED: Final = Outcome("applied")
+APPLIED_LATER: Final = Outcome("applied", "waited")
 WAITING: Final = Outcome("waiting", "entity-unknown")
 AFTER_DELETION: Final = Outcome("without-effect", "entity-deleted")
 NOT_A_GROUP: Final = Outcome("without-effect", "not-a-group")
@@ -112,12 +121,15 @@ class _Run:
         self._made = made
         self._waiting: dict[str, list[Event]] = {}
         self._born: list[str] = []
+        self._position: Place
+        self._births = 0
         self._event: Event
         self._touched: set[str] = set()
         self._changed_now: set[str] = set()
 
     def take(self, event: Event) -> None:
         """Applies the event, or lets it wait; then applies what waited for anything it brought into being."""
+        self._position, self._births = event.place, 0
         if self._must_wait(event):
             self._begin(event)
             self._waiting.setdefault(event.entity_guid, []).append(event)
@@ -133,6 +145,7 @@ class _Run:
             waiting = self._waiting.get(event.entity_guid)
             if waiting and event in waiting:
                 waiting.remove(event)
+                self._position, self._births = event.place, 0
                 self._apply(event)
                 self._release()
 
@@ -145,7 +158,9 @@ class _Run:
 
     def _apply(self, event: Event) -> None:
         self._begin(event)
-        self.result.outcomes[event.guid] = self._effect(event)
+        outcome = self._effect(event)
+        waited = outcome is APPLIED and event.place < self._position
+        self.result.outcomes[event.guid] = APPLIED_LATER if waited else outcome
 
     def _begin(self, event: Event) -> None:
         self._event = event
@@ -180,35 +195,34 @@ class _Run:
 
     def _bring_into_being(self, entity: Entity, type_: str) -> None:
         if entity.state != LIVE:
-            if entity.state == MISSING:
-                self._born.append(entity.guid)
-            entity.state = LIVE
-            entity.type = type_
+            self._bear(entity, type_)
         entity.created = True
 
     def _make_by_update(self, entity: Entity, event: Event) -> None:
         if not event.fields and not event.members:
             return
+        self._bear(entity, GROUP if event.type.endswith("-group") else INDIVIDUAL)
+
+    def _bear(self, entity: Entity, type_: str) -> None:
+        if entity.state == MISSING:
+            self._born.append(entity.guid)
         entity.state = LIVE
-        entity.type = GROUP if event.type.endswith("-group") else INDIVIDUAL
-        self._born.append(entity.guid)
+        entity.type = type_
+        entity.born = (*self._position, self._births)
+        self._births += 1
 
     def _merge_event(self, entity: Entity, event: Event) -> Outcome:
         if event.type in UPDATES and not event.fields and not event.members:
             return NOTHING_CHANGED
         if event.members and entity.type != GROUP:
             return NOT_A_GROUP
-        keep_members = entity.type != GROUP
-        self._merge(entity, event.fields if keep_members else _without(event.fields, "members"))
+        self._merge(entity, own_fields(event, entity.type))
         for entry in event.members:
             self._list_member(entity, entry, revives=event.type in CREATES)
         return APPLIED
 
     def _merge(self, entity: Entity, fields: Data) -> None:
-        entity.data = {**entity.data, **fields}
-        entity.name = _text(fields.get("name")) or entity.name
-        entity.entity_name = _text(fields.get("entityName")) or entity.entity_name
-        entity.external_id = _text(fields.get("externalId")) or entity.external_id
+        merge_fields(entity, fields)
         self._changed(entity)
 
     def _list_member(self, group: Entity, entry: Data, *, revives: bool) -> Outcome:
@@ -220,7 +234,7 @@ class _Run:
             return MEMBER_DELETED
         is_group = entry.get("type") == GROUP
         self._bring_into_being(member, GROUP if is_group else INDIVIDUAL)
-        self._merge(member, _without(entry, "guid", "members") if is_group else _without(entry, "guid"))
+        self._merge(member, entry_fields(entry))
         if is_group and member.type == GROUP:
             for below in entry.get("members") or []:
                 self._list_member(member, below, revives=revives)
@@ -229,8 +243,8 @@ class _Run:
 
     def _join(self, group: Entity, member: Entity) -> None:
         if group.guid not in member.parent_ids:
-            member.parent_ids.append(group.guid)
-            group.member_ids.append(member.guid)
+            insort(member.parent_ids, group.guid)
+            insort(group.member_ids, member.guid)
             self._changed(group)
 
     def _add_member(self, group: Entity, event: Event) -> Outcome:
@@ -277,6 +291,7 @@ class _Run:
         for guid in list(entity.member_ids):
             self._part(entity, self._entity(guid))
         entity.state = DELETED
+        entity.deaths += 1
         entity.name = entity.entity_name = ""
         entity.external_id = None
         entity.data = {}
@@ -302,6 +317,24 @@ class _Run:
         if entity.newest is None or entity.newest < self._event.place:
             entity.newest = self._event.place
         self._touched.add(entity.guid)
+
+
+def own_fields(event: Event, type_: str) -> Data:
+    """What a create or update writes into its own entity: a group's members are no field of it."""
+    return _without(event.fields, "members") if type_ == GROUP else event.fields
+
+
+def entry_fields(entry: Data) -> Data:
+    """What a member's entry writes into the member."""
+    return _without(entry, "guid", "members") if entry.get("type") == GROUP else _without(entry, "guid")
+
+
+def merge_fields(entity: Entity, fields: Data) -> None:
+    """Lays the fields over those the entity has. Name, form and external id stay where a field does not give them."""
+    entity.data = {**entity.data, **fields}
+    entity.name = _text(fields.get("name")) or entity.name
+    entity.entity_name = _text(fields.get("entityName")) or entity.entity_name
+    entity.external_id = _text(fields.get("externalId")) or entity.external_id
 
 
 def _without(fields: Data, *keys: str) -> Data:

@@ -12,7 +12,7 @@ from datetime import datetime
 import orjson
 
 from server.db import Connection
-from server.sync import queries
+from server.sync import late, queries
 from server.sync.event import Event
 from server.sync.fold import Entity, Outcome, fold, follows
 from server.sync.records import changed_outcomes, digest_of, entity_from, entity_rows, event_from, form_of
@@ -60,24 +60,48 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
 
 @dataclass(slots=True)
 class _Reach:
-    """How far a batch reaches: all entities it can touch as they stand, and those that have to be folded anew."""
+    """How far a batch reaches: all entities it can touch as they stand, and those that have to be folded anew.
+
+    `outlived` are entities whose fields late events write, to be settled from their `history`.
+    """
 
     guids: set[str]
     entities: dict[str, Entity]
     anew: set[str]
+    outlived: set[str]
+    history: dict[str, list[tuple[Event, Outcome]]]
 
     @classmethod
     async def of(cls, db: Connection, batch: Sequence[Event]) -> "_Reach":
         around = await _around_removals(db, batch)
-        guids = {guid for event in batch for guid in event.mentions} | {guid for each in around.values() for guid in each}
+        guids = {guid for event in batch for guid in event.mentions}
+        guids = guids.union(*around.values())
         entities = await _read(db, guids)
         touches = {event.guid: {*event.mentions, *around.get(event.guid, ())} for event in batch}
-        late = [e for e in batch if not all(follows(entities[guid], e) for guid in touches[e.guid])]
-        anew = await _connected(db, {guid for event in late for guid in touches[event.guid]}, touches)
+        overdue = [e for e in batch if not all(follows(entities[guid], e) for guid in touches[e.guid])]
+        alone, history = await _standing_alone(db, overdue, entities)
+        entangled = {guid for event in overdue if event not in alone for guid in touches[event.guid]}
+        anew = await _connected(db, entangled, touches)
         if more := anew - guids:
             guids |= more
             entities |= await _read(db, more)
-        return cls(guids, entities, anew)
+        outlived = {guid for event in alone for guid in late.outlived(event, entities)} - anew
+        return cls(guids, entities, anew, outlived, history)
+
+
+async def _standing_alone(
+    db: Connection, overdue: Sequence[Event], entities: dict[str, Entity]
+) -> tuple[list[Event], dict[str, list[tuple[Event, Outcome]]]]:
+    """The late events that need no folding anew, and the history of what they touch."""
+    candidates = [event for event in overdue if late.may_stand_alone(event, entities)]
+    wanted = {guid for event in candidates for guid in late.needs_history(event, entities)}
+    rows = await queries.list_events_of(db, wanted) if wanted else []
+    history: dict[str, list[tuple[Event, Outcome]]] = {}
+    for row in rows:
+        event = event_from(row)
+        for guid in wanted.intersection(event.mentions):
+            history.setdefault(guid, []).append((event, Outcome(row["outcome"], row["reason"])))
+    return [event for event in candidates if late.stands_alone(event, entities, history)], history
 
 
 async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
@@ -130,35 +154,11 @@ async def _connected(db: Connection, guids: set[str], touches: dict[str, set[str
 
 
 async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, source: Source) -> Pushed:
-    before = {guid: form_of(entity) for guid, entity in reach.entities.items()}
-    pushed = Pushed(events=batch)
-    last_touch: dict[str, int] = {}
-
-    newer = [event for event in batch if reach.anew.isdisjoint(event.mentions)]
-    if newer:
-        entities = {guid: entity for guid, entity in reach.entities.items() if guid not in reach.anew}
-        folded = fold(entities, newer)
-        pushed.outcomes |= folded.outcomes
-        pushed.entities |= entities
-        _note_touches(last_touch, batch, folded.touched)
-
-    moved: list[tuple[str, str, str]] = []
-    if reach.anew:
-        late = [event for event in batch if not reach.anew.isdisjoint(event.mentions)]
-        rows = await queries.list_events_of(db, reach.anew)
-        refolded: dict[str, Entity] = {}
-        folded = fold(refolded, [*(event_from(row) for row in rows), *late])
-        moved = changed_outcomes(rows, folded)
-        pushed.outcomes |= {event.guid: folded.outcomes[event.guid] for event in late}
-        pushed.entities |= refolded
-        _note_touches(last_touch, batch, {event.guid: set(event.mentions) for event in late})
-        newest = max(index for index, event in enumerate(batch) if event.guid in pushed.outcomes and event in late)
-        for guid, entity in refolded.items():
-            entity.fed_seq = reach.entities[guid].fed_seq
-            if entity != reach.entities[guid]:
-                last_touch[guid] = max(last_touch.get(guid, 0), newest)
-
-    pushed.entities = {guid: entity for guid, entity in pushed.entities.items() if guid in last_touch}
+    forms = {guid: form_of(entity) for guid, entity in reach.entities.items()}
+    folding = _Folding(batch, reach)
+    folding.fold_onto_rows()
+    moved = await folding.fold_anew(db)
+    pushed = Pushed(batch, folding.outcomes, folding.touched_entities())
     digests = [digest_of(event) for event in batch]
     first = 1 + await queries.take_numbers(
         db,
@@ -170,20 +170,68 @@ async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, sou
     )
     for index, event in enumerate(batch):
         event.seq = first + index
-    for guid, index in last_touch.items():
+    for guid, index in folding.last_touch.items():
         pushed.entities[guid].fed_seq = first + index
     await _write(db, pushed, digests, source)
     if moved:
         await queries.update_outcomes(db, moved)
-    await _count(db, before, pushed.entities)
+    await _count(db, forms, pushed.entities)
     return pushed
 
 
-def _note_touches(last_touch: dict[str, int], batch: Sequence[Event], touched: dict[str, set[str]]) -> None:
-    """Remembers, by entity, the place in the batch of the last event that touched it."""
-    for index, event in enumerate(batch):
-        for guid in touched.get(event.guid, ()):
-            last_touch[guid] = max(last_touch.get(guid, 0), index)
+class _Folding:
+    """What a batch makes of the entities. `last_touch` is, by entity, the place in the batch of what touched it last."""
+
+    def __init__(self, batch: Sequence[Event], reach: _Reach) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.last_touch: dict[str, int] = {}
+        self._reach = reach
+        self._index = {event.guid: index for index, event in enumerate(batch)}
+        self._onto_rows = [event for event in batch if reach.anew.isdisjoint(event.mentions)]
+        self._anew = [event for event in batch if not reach.anew.isdisjoint(event.mentions)]
+        self._entities = {guid: entity for guid, entity in reach.entities.items() if guid not in reach.anew}
+
+    def fold_onto_rows(self) -> None:
+        """Takes the events that the entities can take as they stand."""
+        folded = fold(self._entities, self._onto_rows)
+        self.outcomes |= folded.outcomes
+        for guid in self._reach.outlived:
+            if self._entities[guid].deaths == 0:
+                late.settle_fields(self._entities[guid], self._history_of(guid))
+        for event_guid, touched in folded.touched.items():
+            self._touch(touched, self._index[event_guid])
+
+    async def fold_anew(self, db: Connection) -> list[tuple[str, str, str]]:
+        """Folds the connected set that late events are entangled with from the log; gives the outcomes that moved."""
+        if not self._anew:
+            return []
+        rows = await queries.list_events_of(db, self._reach.anew)
+        entities: dict[str, Entity] = {}
+        folded = fold(entities, [*(event_from(row) for row in rows), *self._anew])
+        last = 0
+        for event in self._anew:
+            self.outcomes[event.guid] = folded.outcomes[event.guid]
+            self._touch(event.mentions, self._index[event.guid])
+            last = max(last, self._index[event.guid])
+        for guid, entity in entities.items():
+            before = self._reach.entities[guid]
+            entity.fed_seq = before.fed_seq
+            if entity != before:
+                self._touch([guid], last)
+        self._entities |= entities
+        return changed_outcomes(rows, folded)
+
+    def touched_entities(self) -> dict[str, Entity]:
+        """Those that were mentioned or changed."""
+        return {guid: self._entities[guid] for guid in self.last_touch}
+
+    def _history_of(self, guid: str) -> list[tuple[Event, Outcome]]:
+        mentions = [(event, self.outcomes[event.guid]) for event in self._onto_rows if guid in event.mentions]
+        return [*self._reach.history.get(guid, ()), *mentions]
+
+    def _touch(self, guids: Iterable[str], index: int) -> None:
+        for guid in guids:
+            self.last_touch[guid] = max(self.last_touch.get(guid, 0), index)
 
 
 async def _write(db: Connection, pushed: Pushed, digests: list[bytes], source: Source) -> None:

@@ -153,7 +153,7 @@ async def list_events_of_types(db: Connection, types: Sequence[str], after: int,
 
 ENTITY_COLUMNS = (
     "guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids, updated_ms, "
-    "newest, fed_seq"
+    "newest, born, deaths, fed_seq"
 )
 
 
@@ -191,7 +191,7 @@ async def list_around(db: Connection, guids: Sequence[str]) -> set[str]:
     rows = await db.fetch(
         """
         WITH RECURSIVE below (guid) AS (
-            SELECT unnest($1::text[])
+            SELECT unnest($1::text[]) COLLATE "C"
             UNION
             SELECT unnest(e.member_ids) FROM below b JOIN entities e ON e.guid = b.guid
         )
@@ -209,7 +209,7 @@ async def list_connected(db: Connection, guids: Iterable[str]) -> set[str]:
     rows = await db.fetch(
         """
         WITH RECURSIVE reached (guid) AS (
-            SELECT unnest($1::text[])
+            SELECT unnest($1::text[]) COLLATE "C"
             UNION
             SELECT other.entity_guid
             FROM reached r
@@ -230,12 +230,12 @@ async def write_entities(db: Connection, rows: str) -> None:
         UPDATE entities e
         SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
             external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
-            parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, fed_seq = n.fed_seq,
-            name_parts = n.name_parts
+            parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
+            deaths = n.deaths, fed_seq = n.fed_seq, name_parts = n.name_parts
         FROM jsonb_to_recordset($1::jsonb) AS n (
             guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
             version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
-            fed_seq bigint, name_parts text[])
+            born jsonb, deaths integer, fed_seq bigint, name_parts text[])
         WHERE e.guid = n.guid
         """,
         rows,

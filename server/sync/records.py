@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
 from server.db.connection import Row
+from server.entities.names import name_parts
 from server.kit.strict_json import canonical_json
 from server.sync.event import Event
 from server.sync.fold import LIVE, Entity, Folded
-
-NAME_PART = 3
-_LONGEST_NAME = 1000
 
 
 def event_from(row: Row) -> Event:
@@ -45,7 +44,6 @@ def digest_of(event: Event) -> bytes:
 
 def entity_from(row: Row) -> Entity:
     """An entity from a row."""
-    newest = None if row["newest"] is None else orjson.loads(row["newest"])
     return Entity(
         guid=row["guid"],
         state=row["state"],
@@ -59,9 +57,15 @@ def entity_from(row: Row) -> Entity:
         member_ids=row["member_ids"],
         parent_ids=row["parent_ids"],
         updated_ms=row["updated_ms"],
-        newest=None if newest is None else (newest[0], newest[1], newest[2], newest[3]),
+        newest=_tuple(row["newest"]),
+        born=_tuple(row["born"]),
+        deaths=row["deaths"],
         fed_seq=row["fed_seq"],
     )
+
+
+def _tuple(text: str | None) -> Any:
+    return None if text is None else tuple(orjson.loads(text))
 
 
 def entity_rows(entities: Iterable[Entity]) -> str:
@@ -84,15 +88,11 @@ def _entity_row(entity: Entity) -> dict[str, object]:
         "parent_ids": entity.parent_ids,
         "updated_ms": entity.updated_ms,
         "newest": entity.newest,
+        "born": entity.born,
+        "deaths": entity.deaths,
         "fed_seq": entity.fed_seq,
         "name_parts": name_parts(entity.name) if entity.state == LIVE else [],
     }
-
-
-def name_parts(name: str) -> list[str]:
-    """Every run of three letters of a name in lower case, each once: what an index needs to find parts of names."""
-    name = name.lower()[:_LONGEST_NAME]
-    return sorted({name[at : at + NAME_PART] for at in range(len(name) - NAME_PART + 1)})
 
 
 def form_of(entity: Entity) -> str | None:

@@ -13,10 +13,10 @@ from server.tenants.model import ACTIVE, SUSPENDED, Tenant
 from server.tenants.problems import NO_FILE
 from server.tenants.uploading import apply_config, patch_config
 from server.tenants.versioning import LoadEvents, roll_back, stored_document
-from server.tenants.wire import Applied, AppList, AppSummary, ConfigVersion, Done
+from server.tenants.wire import AppList, AppSummary, ConfigVersion, Done, UploadAnswer
 
 
-async def upload_app(call: Call, *, load: LoadEvents) -> Applied:
+async def upload_app(call: Call, *, load: LoadEvents) -> UploadAnswer:
     """A new tenant, which only operators may make, or the next version of the caller's own."""
     document = _document(call.body)
     only_tenant = None if call.caller.is_operator else call.tenant.id
@@ -24,7 +24,7 @@ async def upload_app(call: Call, *, load: LoadEvents) -> Applied:
     return _applied(applied.tenant)
 
 
-async def patch_app(call: Call, *, load: LoadEvents) -> Applied:
+async def patch_app(call: Call, *, load: LoadEvents) -> UploadAnswer:
     """The next version of a config: the keys of the file are taken, absent ones kept, null removes one."""
     return _applied(await patch_config(call.db, call.tenant.id, _document(call.body), actor_of(call), load))
 
@@ -69,7 +69,7 @@ async def list_versions(call: Call) -> list[ConfigVersion]:
     ]
 
 
-async def roll_back_app(call: Call, *, load: LoadEvents) -> Applied:
+async def roll_back_app(call: Call, *, load: LoadEvents) -> UploadAnswer:
     """The next version of the config has the document of an earlier one."""
     return _applied(await roll_back(call.db, call.tenant.id, call.body.number, actor_of(call), load))
 
@@ -80,8 +80,8 @@ def _document(upload: Upload) -> Any:
     return read_json(upload.content)
 
 
-def _applied(tenant: Tenant) -> Applied:
-    return Applied(artifactId=tenant.artifact_id, number=tenant.config_number)
+def _applied(tenant: Tenant) -> UploadAnswer:
+    return UploadAnswer(artifactId=tenant.artifact_id, number=tenant.config_number)
 
 
 def _summary(tenant: Tenant, external_sync: dict[str, Any]) -> AppSummary:

@@ -7,7 +7,7 @@ from server.tenants import queries
 from server.tenants.acting import Actor
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
 from server.tenants.predecessors import readmit_devices, retire_devices
-from server.tenants.problems import ID_TAKEN, STILL_KEPT, WRONG_STATE, unknown_tenant
+from server.tenants.problems import ID_TAKEN, STILL_KEPT, UNKNOWN_TENANT, WRONG_STATE
 from server.tenants.versioning import LoadEvents, store_version, stored_document, under_id
 
 
@@ -15,7 +15,7 @@ async def get_tenant(db: Connection, name: str) -> Tenant:
     """The tenant with this config id or number, deleted ones only where no other has it. Raises tenants.unknown."""
     tenant = None if "\0" in name else await queries.find_tenant(db, name)
     if tenant is None:
-        raise unknown_tenant()
+        raise UNKNOWN_TENANT()
     return tenant
 
 
@@ -117,5 +117,5 @@ async def purge(db: Connection, tenant_id: int, retention: timedelta, actor: Act
 async def _locked(db: Connection, tenant_id: int) -> Tenant:
     tenant = await queries.lock_tenant(db, tenant_id)
     if tenant is None:
-        raise unknown_tenant()
+        raise UNKNOWN_TENANT()
     return tenant

@@ -1,7 +1,8 @@
 """What can be wrong with a request about tenants."""
 
-from server.kit.problem import Problem, ProblemKind
+from server.kit.problem import ProblemKind
 
+UNKNOWN_TENANT = ProblemKind("tenants.unknown", 404, "There is no such tenant.")
 NO_FILE = ProblemKind("tenants.no-file", 400, "No JSON file uploaded")
 OTHER_ID = ProblemKind("tenants.other-id", 400, "The id in the file is not the id in the address.")
 ID_TAKEN = ProblemKind("tenants.id-taken", 409, "This id is in use. Choose another one.")
@@ -18,8 +19,3 @@ NO_PUBLIC_ADDRESS = ProblemKind(
     "This server does not know its public address. Its operator sets PUBLIC_BASE_URL, or adds this host to "
     "ALLOWED_HOSTS.",
 )
-
-
-def unknown_tenant() -> Problem:
-    """The same problem as for a tenant that authentication does not find."""
-    return Problem(404, "tenants.unknown", "There is no such tenant.")

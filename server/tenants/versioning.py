@@ -11,7 +11,7 @@ from server.db.migrations import tenant_migrations
 from server.tenants import queries
 from server.tenants.acting import Actor
 from server.tenants.model import DELETED, Tenant
-from server.tenants.problems import NOT_MIGRATED, UNKNOWN_VERSION, unknown_tenant
+from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT, UNKNOWN_VERSION
 
 
 class LoadEvents(Protocol):
@@ -26,7 +26,7 @@ async def lock_living(db: Connection, tenant_id: int) -> Tenant:
     """The tenant, its row locked: uploads and changes of state wait for each other. Raises tenants.unknown."""
     tenant = await queries.lock_tenant(db, tenant_id)
     if tenant is None or tenant.state == DELETED:
-        raise unknown_tenant()
+        raise UNKNOWN_TENANT()
     return tenant
 
 

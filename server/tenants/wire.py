@@ -85,7 +85,7 @@ class AppDocument(BaseModel):
     authConfigs: list[dict[str, Any]]
 
 
-class Applied(BaseModel):
+class UploadAnswer(BaseModel):
     """What became of an upload: `number` counts the versions of the tenant's config."""
 
     status: Literal["success"] = "success"

@@ -9,6 +9,7 @@ import pytest
 
 from server.db import Connection, Database, Scope, scoped
 from server.db.embedded import EmbeddedPostgres
+from server.db.errors import problem_of
 from server.db.scope import SHARED_SCHEMA
 from server.starting import Addresses, install_shared_schema
 from tests.isolation.neighbours import PLANTED, Neighbours
@@ -351,8 +352,10 @@ async def test_leaving_the_role_opens_the_shared_schema_but_no_tenant(pair: Neig
     async with pair.database.inside(north) as db:
         await db.execute("RESET ROLE")
         assert await db.fetchval(f"SELECT count(*) FROM {SHARED_SCHEMA}.tenants") == len(pair.tenants)
+        await db.execute("SAVEPOINT here")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await db.fetch(f"SELECT guid FROM {north.schema}.entities")
+        await db.execute("ROLLBACK TO SAVEPOINT here")
 
 
 async def test_installing_takes_temporary_tables_from_everybody(cluster: EmbeddedPostgres, pair: Neighbours) -> None:
@@ -514,14 +517,27 @@ async def test_cancelled_connection_attempt_leaves_no_noise(pair: Neighbours, no
     assert not told
 
 
+async def test_error_that_was_passed_over_does_not_pass_for_a_commit(pair: Neighbours, north: Scope) -> None:
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):  # noqa: PT012
+        async with pair.database.inside(north) as db:
+            await db.execute("INSERT INTO entities (guid) VALUES ('lost')")
+            with suppress(asyncpg.DivisionByZeroError):
+                await db.execute("SELECT 1 / 0")
+    async with pair.database.inside(north) as db:
+        assert await guids(db) == guids_of("north")
+
+
 async def test_lost_connection_is_told_as_such_and_replaced(pair: Neighbours, north: Scope, south: Scope) -> None:
     async with Database(pair.addresses.serving, size=1) as beside:
         async with beside.shared() as db:
             lost = await db.fetchval("SELECT pg_backend_pid()")
-        with pytest.raises(asyncpg.AdminShutdownError):
+        with pytest.raises(Exception) as raised:  # noqa: PT011, PT012
             async with beside.inside(north) as db, pair.database.shared() as other:
                 await other.execute("SELECT pg_terminate_backend($1)", lost)
                 await db.execute("SELECT pg_sleep(60)")
+        problem = problem_of(raised.value)
+        assert problem is not None
+        assert problem.code == "database.unavailable"
         async with beside.inside(south) as db:
             assert await guids(db) == guids_of("south")
 
@@ -553,8 +569,10 @@ async def test_nested_scopes_return_to_the_one_before(pair: Neighbours, north: S
                     assert await guids(db) == guids_of("north")
             assert await guids(db) == guids_of("south")
         assert await guids(db) == guids_of("north")
+        await db.execute("SAVEPOINT here")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await db.fetch(f"SELECT guid FROM {south.schema}.entities")
+        await db.execute("ROLLBACK TO SAVEPOINT here")
 
 
 async def test_fault_within_a_nested_scope_returns_to_the_one_before(

@@ -68,9 +68,7 @@ def _register_rosa(cast: Cast) -> None:
     family = Household(
         name="Familia Condori", culture=SPANISH, village="Quebrada Honda", roof="tiles", water="hand pump", people=()
     )
-    rosa = Person(
-        "Rosa Quispe Mamani", WOMAN, date(1984, 3, 12), "head", "farmer", "+51 901 234 567", "Z184-000001"
-    )
+    rosa = Person("Rosa Quispe Mamani", WOMAN, date(1984, 3, 12), "head", "farmer", "+51 901 234 567", "Z184-000001")
     others = (
         Person("Luz Condori Quispe", WOMAN, date(2004, 11, 2), "daughter", "trader", national_id="Z184-000002"),
         Person("Ángel Condori Quispe", MAN, date(2011, 5, 23), "son", "pupil"),

@@ -12,6 +12,7 @@ from server.demo.remote import Session
 
 _FORBIDDEN = 403
 _UNAUTHORIZED = 401
+_MADE_UP = "made.up.token"
 
 
 def look_next_door(cast: Cast) -> None:
@@ -34,7 +35,9 @@ def look_next_door(cast: Cast) -> None:
 def _register(cast: Cast) -> None:
     """A family; and, under the very guid of Rosa's household, one with a woman who is like the one registered twice."""
     narrator = cast.narrator
-    narrator.say("Keo registers two families at the clinic. One of the guids is, by a rare chance, that of Rosa's household.")
+    narrator.say(
+        "At the clinic, Keo registers two families. By a rare chance one has the same guid as Rosa's household."
+    )
     patient = Person("Ligaya B. Manalo", WOMAN, BORN, "head", "teacher")
     namesake = Person("Hauwa Sani", WOMAN, BORN, "head", "trader")
     mother = Person("Rakiya Sani", WOMAN, BORN.replace(year=1969), "mother", "at home")
@@ -52,7 +55,9 @@ def _check_lists(cast: Cast) -> None:
     own = {record.guid for record in cast.keo.copy}
     listed = keo.get("/api/entities", configId=clinic, limit=1000)
     counted = keo.get("/api/entities/count", configId=clinic)["count"]
-    narrator.check("The clinic's list and count hold its own five records", ({each["guid"] for each in listed}, counted), (own, 5))
+    narrator.check(
+        "The clinic's list and count hold its own five records", ({each["guid"] for each in listed}, counted), (own, 5)
+    )
     events = keo.get(f"/api/entities/{cast.rosas_household}/events", configId=clinic)
     narrator.check("Asked for the events under the guid that both use, it answers its own", len(events), 1)
     strangers = keo.status_of("GET", f"/api/entities/{cast.rosa}", params={"configId": clinic})
@@ -69,7 +74,7 @@ def _check_refusals(cast: Cast) -> None:
     narrator.check("Keo is refused everywhere", set(answers.values()), {_FORBIDDEN})
     answers = _knocks(cast.amina.session, clinic, cast.rosa)
     narrator.check("So is Amina at the clinic", set(answers.values()), {_FORBIDDEN})
-    stranger = Session(cast.operator.remote, token="made.up.token", user_id="0")
+    stranger = Session(cast.operator.remote, token=_MADE_UP, user_id="0")
     answers = _knocks(stranger, survey, cast.rosa)
     narrator.check("A made-up token opens nothing at all", set(answers.values()), {_UNAUTHORIZED})
 
@@ -84,7 +89,7 @@ def _knocks(session: Session, config_id: str, guid: str) -> dict[str, int]:
         "Rosa's record": ("GET", f"/api/entities/{guid}", query),
         "the events of Rosa's record": ("GET", f"/api/entities/{guid}/events", query),
         "what is new for a phone": ("GET", "/api/sync/pull", {"params": {"configId": config_id, "since": ""}}),
-        "the same, by header": ("GET", "/api/sync/pull", {"headers_of_tenant": config_id}),
+        "the same, by header": ("GET", "/api/sync/pull", {"headers": {"X-Tenant-Id": config_id}}),
         "leave to send an event": ("POST", "/api/sync/push", {"json": {"configId": config_id, "events": []}}),
         "its possible duplicates": ("GET", "/api/potential-duplicates", query),
         "leave to delete one": ("POST", "/api/potential-duplicates/resolve", {"json": pair}),

@@ -82,7 +82,7 @@ def _pairs(cast: Cast) -> list[Data]:
 
 
 def _show(cast: Cast, *guids: str) -> None:
-    by = {guid: owner for guid, owner in zip(guids, ("Amina", "Teo"), strict=True)}
+    by = dict(zip(guids, ("Amina", "Teo"), strict=True))
     forms = {guid: cast.amina.copy[guid].data for guid in guids}
     household = {member: record.name for record in cast.amina.copy for member in record.members}
     cast.narrator.table(

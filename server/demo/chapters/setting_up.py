@@ -46,7 +46,7 @@ def _upload(narrator: Narrator, operator: Session, config_id: str, name: str) ->
     answer = operator.upload("/api/apps", document)
     stored = operator.get(f"/api/apps/{config_id}")
     narrator.check(
-        f"The config “{name}” is uploaded, and its own part of the database is made for it",
+        f"The config “{name}” is uploaded and has a schema of its own",
         [form["name"] for form in stored["entityForms"]],
         [form["name"] for form in document["entityForms"]],
     )

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from server.db import Connection
+from server.entities.names import is_indexed, name_parts
 from server.sync import queries
 from server.sync.event import RESOLVE_DUPLICATE
 from server.sync.fold import GROUP, LIVE, Entity
@@ -14,7 +15,7 @@ from server.sync.old_clients.axis import logical_time, position_of
 from server.sync.old_clients.flags import can_be_flagged, is_flagged
 from server.sync.old_clients.page import Page, Pair, is_created_openly, page_events
 from server.sync.push import Source
-from server.sync.records import NAME_PART, entity_from, event_from, name_parts
+from server.sync.records import entity_from, event_from
 
 PAGE = 100
 _MANY_ALIKE = 200
@@ -87,10 +88,9 @@ async def _flagged(db: Connection, records: Iterable[Entity]) -> list[Pair]:
     for record in records:
         if not can_be_flagged(record.data):
             continue
-        parts = name_parts(record.name)
         rows = (
-            await queries.list_with_name_parts(db, parts, _MOST_ALIKE)
-            if len(record.name) >= NAME_PART
+            await queries.list_with_name_parts(db, name_parts(record.name), _MOST_ALIKE)
+            if is_indexed(record.name)
             else await queries.list_with_name_containing(db, record.name.lower(), _MOST_ALIKE)
         )
         alike = [row for row in rows if row["guid"] != record.guid]

@@ -146,7 +146,8 @@ def _whole(person: Entity) -> Data:
 def _group_data(group: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:
     """A group's data with all that is in it. A group that is above itself is left out where it would come again."""
     members = [below[guid] for guid in group.member_ids if guid in below and guid not in above]
-    return {**_whole(group), "members": [_member_entry(member, below, above) for member in members]}
+    in_order = sorted(members, key=lambda member: member.born or ())
+    return {**_whole(group), "members": [_member_entry(member, below, above) for member in in_order]}
 
 
 def _member_entry(member: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:

@@ -30,9 +30,7 @@ async def narrow(db: Connection, events: Sequence[Event], device_id: str, served
 
 def changed_fields(whole: Data, seen: Data) -> Data:
     """The fields of the form that are not as they were seen."""
-    return {
-        key: value for key, value in whole.items() if key != "members" and (key not in seen or seen[key] != value)
-    }
+    return {key: value for key, value in whole.items() if key != "members" and (key not in seen or seen[key] != value)}
 
 
 async def _seen(db: Connection, guids: list[str], device_id: str, served: int) -> dict[str, Data]:

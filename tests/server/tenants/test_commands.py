@@ -37,8 +37,6 @@ async def run(addresses: Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for name in tuple(os.environ):
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    # The runner's streams are gone after each command; the log of this process must not keep them.
-    monkeypatch.setattr("server.cli.context.configure_logging", lambda *_: None)
     env = settings_of({"POSTGRES": addresses.serving, "RETENTION_DAYS": "30"})
 
     async def invoke(*words: str, typed: str | None = None) -> Result:

@@ -2,16 +2,21 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from server.db import Database, scoped
+from server.db.embedded import EmbeddedPostgres
 from server.kit.clock import utc_now
 from server.kit.problem import Problem
+from server.starting import Addresses, install_shared_schema
 from server.sync.seeding import load_events
 from server.tenants import lifecycle, queries
 from server.tenants.acting import Actor
-from tests.conftest import PASSWORD, Croft, TenantHandle, small_config
+from server.tenants.migrating import migrate_tenants
+from server.tenants.uploading import apply_config
+from tests.conftest import PASSWORD, Croft, TenantHandle, new_database, small_config
 from tests.server.tenants.conftest import standing
 
 SEEDS = {"entityData": [{"name": "household", "data": [{"id": "h1", "name": "Okonkwo"}]}]}
@@ -250,6 +255,25 @@ async def test_upload_to_a_tenant_that_is_behind_waits_for_its_migration(croft: 
         assert listed.status_code == 200
     finally:
         await croft.operator.delete(f"/api/apps/{tenant.config_id}")
+
+
+async def test_serving_login_that_owns_nothing_can_do_all_of_it(cluster: EmbeddedPostgres) -> None:
+    made = await new_database(cluster)
+    superuser = cluster.superuser_dsn(urlsplit(made.direct).path.removeprefix("/"))
+    await install_shared_schema(Addresses(made.serving, superuser))
+    async with Database(made.serving, size=1) as serving:
+        async with serving.shared() as db:
+            tenant = (await apply_config(db, {**small_config("owned"), **SEEDS}, actor(), load_events)).tenant
+        async with serving.shared() as db:
+            await db.execute("UPDATE tenants SET schema_version = ''")
+        assert (await migrate_tenants(superuser)).migrated == ("owned",)
+        async with serving.shared() as db:
+            await lifecycle.delete(db, tenant.id, actor())
+            await lifecycle.restore(db, "owned", None, actor(), load_events)
+            await lifecycle.delete(db, tenant.id, actor())
+            await lifecycle.restore(db, "owned", "owned-2", actor(), load_events)
+            await lifecycle.delete(db, tenant.id, actor())
+            await lifecycle.purge(db, tenant.id, timedelta(), actor())
 
 
 async def test_password_of_these_tests_is_not_in_the_record(database: Database) -> None:

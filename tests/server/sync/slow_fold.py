@@ -1,0 +1,232 @@
+"""The fold once more, for comparison: slow, and made another way.
+
+Who is in which group is one list of pairs in the order in which they came to be, of which the lists of members and of
+groups are only views. What waits is one list that is looked through from the front again and again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from server.sync.event import (
+    ADD_MEMBER,
+    CREATE_GROUP,
+    CREATES,
+    REMOVE_MEMBER,
+    UPDATE_GROUP,
+    UPDATES,
+    Data,
+    Event,
+    Place,
+)
+from server.sync.fold import NEVER_FOLLOWED, Entity
+
+
+@dataclass
+class Record:
+    """One entity, groups aside."""
+
+    state: str = "missing"
+    created: bool = False
+    type: str = "individual"
+    name: str = ""
+    entity_name: str = ""
+    external_id: str | None = None
+    version: int = 0
+    data: Data = field(default_factory=dict)
+    updated_ms: int = 0
+    newest: Place | None = None
+
+
+class SlowFold:
+    """The state after a set of events, in any order."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.records: dict[str, Record] = {}
+        self.memberships: list[tuple[str, str]] = []
+        self.outcomes: dict[str, tuple[str, str]] = {}
+        self.touched: dict[str, set[str]] = {}
+        self._waiting: list[Event] = []
+        self._births: list[str] = []
+        self._written: set[str] = set()
+        self._fold(sorted(events, key=lambda event: event.place))
+
+    def entities(self) -> dict[str, Entity]:
+        return {
+            guid: Entity(
+                guid=guid,
+                state=each.state,
+                created=each.created,
+                type=each.type,
+                name=each.name,
+                entity_name=each.entity_name,
+                external_id=each.external_id,
+                version=each.version,
+                data=each.data,
+                member_ids=self.members_of(guid),
+                parent_ids=[group for group, member in self.memberships if member == guid],
+                updated_ms=each.updated_ms,
+                newest=each.newest,
+            )
+            for guid, each in self.records.items()
+        }
+
+    def members_of(self, guid: str) -> list[str]:
+        return [member for group, member in self.memberships if group == guid]
+
+    # Which event is taken when
+
+    def _fold(self, events: list[Event]) -> None:
+        can_be_made = {guid for event in events for guid in event.makes}
+        for event in events:
+            if self._is_early(event, can_be_made):
+                self._waiting.append(event)
+                self._speak_of(event, event.place)
+                self.outcomes[event.guid] = ("waiting", "entity-unknown")
+            else:
+                self._take(event, event.place)
+        for event in [each for each in self._waiting if each.type in UPDATES]:
+            if event in self._waiting:
+                self._waiting.remove(event)
+                self._take(event, NEVER_FOLLOWED)
+
+    def _is_early(self, event: Event, can_be_made: set[str]) -> bool:
+        if self._record(event.entity_guid).state != "missing":
+            return False
+        if event.type in UPDATES:
+            return event.entity_guid in can_be_made
+        return event.deletes or event.type in (ADD_MEMBER, REMOVE_MEMBER)
+
+    def _take(self, event: Event, now: Place) -> None:
+        self._do(event, now)
+        while self._births:
+            born = self._births.pop(0)
+            for waiting in [each for each in self._waiting if each.entity_guid == born]:
+                self._waiting.remove(waiting)
+                self._do(waiting, now)
+
+    def _do(self, event: Event, now: Place) -> None:
+        self._speak_of(event, now)
+        self._written = set()
+        self.outcomes[event.guid] = self._effect(event)
+        for guid in self._written:
+            record = self._record(guid)
+            record.version += 1
+            record.updated_ms = max(record.updated_ms, event.effective_ms)
+            self._speak_of_one(guid, event, now)
+
+    def _speak_of(self, event: Event, now: Place) -> None:
+        for guid in event.mentions:
+            self._speak_of_one(guid, event, now)
+
+    def _speak_of_one(self, guid: str, event: Event, now: Place) -> None:
+        record = self._record(guid)
+        record.newest = max(record.newest or now, now)
+        self.touched.setdefault(event.guid, set()).add(guid)
+
+    # What it does
+
+    def _effect(self, event: Event) -> tuple[str, str]:
+        record = self._record(event.entity_guid)
+        is_group_event = event.type in (CREATE_GROUP, UPDATE_GROUP)
+        if event.type in UPDATES:
+            is_empty = not event.fields and not event.members
+            if record.state == "missing" and not is_empty:
+                self._appear(event.entity_guid, "group" if is_group_event else "individual")
+            if record.state == "deleted":
+                return "without-effect", "entity-deleted"
+            if is_empty:
+                return "without-effect", "nothing-changed"
+        elif event.type in CREATES:
+            self._create(event.entity_guid, "group" if is_group_event else "individual")
+        elif event.deletes:
+            return self._delete_from_above(event.entity_guid)
+        elif event.type in (ADD_MEMBER, REMOVE_MEMBER):
+            return self._membership(event, record)
+        else:
+            return "applied", ""
+        if event.members and record.type != "group":
+            return "without-effect", "not-a-group"
+        fields = {key: value for key, value in event.fields.items() if key != "members" or record.type != "group"}
+        self._write(event.entity_guid, fields)
+        for entry in event.members:
+            self._list(event.entity_guid, entry, revives=event.type in CREATES)
+        return "applied", ""
+
+    def _membership(self, event: Event, group: Record) -> tuple[str, str]:
+        if group.state == "deleted":
+            return "without-effect", "entity-deleted"
+        if event.type == ADD_MEMBER:
+            if group.type != "group":
+                return "without-effect", "not-a-group"
+            (entry,) = event.members
+            return self._list(event.entity_guid, entry, revives=True)
+        member = event.data["memberId"]
+        if (event.entity_guid, member) not in self.memberships:
+            return "without-effect", "not-a-member"
+        self.memberships.remove((event.entity_guid, member))
+        self._written |= {event.entity_guid, member}
+        if self._record(member).type == "group":
+            self._delete_from_above(member)
+        return "applied", ""
+
+    def _list(self, group: str, entry: Data, *, revives: bool) -> tuple[str, str]:
+        guid = entry["guid"]
+        if guid == group:
+            return "without-effect", "not-a-member"
+        if self._record(guid).state == "deleted" and not revives:
+            return "without-effect", "member-deleted"
+        is_group_entry = entry.get("type") == "group"
+        self._create(guid, "group" if is_group_entry else "individual")
+        is_group = self._record(guid).type == "group"
+        kept_out = {"guid", "members"} if is_group or is_group_entry else {"guid"}
+        self._write(guid, {key: value for key, value in entry.items() if key not in kept_out})
+        if is_group and is_group_entry:
+            for below in entry.get("members") or ():
+                self._list(guid, below, revives=revives)
+        if (group, guid) not in self.memberships:
+            self.memberships.append((group, guid))
+            self._written.add(group)
+        return "applied", ""
+
+    def _create(self, guid: str, type_: str) -> None:
+        self._record(guid).created = True
+        self._appear(guid, type_)
+
+    def _appear(self, guid: str, type_: str) -> None:
+        record = self._record(guid)
+        if record.state == "live":
+            return
+        if record.state == "missing":
+            self._births.append(guid)
+        record.state, record.type = "live", type_
+
+    def _write(self, guid: str, fields: Data) -> None:
+        record = self._record(guid)
+        record.data = record.data | fields
+        record.name = shown(fields.get("name")) or record.name
+        record.entity_name = shown(fields.get("entityName")) or record.entity_name
+        record.external_id = shown(fields.get("externalId")) or record.external_id
+        self._written.add(guid)
+
+    def _delete_from_above(self, guid: str) -> tuple[str, str]:
+        if self._record(guid).state != "live":
+            return "without-effect", "entity-deleted"
+        doomed = {guid}
+        while below := {member for group, member in self.memberships if group in doomed} - doomed:
+            doomed |= below
+        self._written |= doomed | {group for group, member in self.memberships if member in doomed}
+        self.memberships = [pair for pair in self.memberships if doomed.isdisjoint(pair)]
+        for each in doomed:
+            record = self._record(each)
+            record.state, record.name, record.entity_name, record.external_id, record.data = "deleted", "", "", None, {}
+        return "applied", ""
+
+    def _record(self, guid: str) -> Record:
+        return self.records.setdefault(guid, Record())
+
+
+def shown(value: object) -> str:
+    """A field as a name or an id."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == 0:
+        return ""
+    return str(value)
