@@ -15,6 +15,7 @@ from server.http.endpoint import Serving
 from server.http.path import endpoints, layers
 from server.http.problems import answer_http_exception
 from server.metrics.requests import RequestMetrics
+from server.metrics.rooms import room_of
 from server.routes import Parts, routes
 from server.settings import Settings
 
@@ -49,14 +50,17 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
     )
 
+    table = routes(parts)
+    rooms = {(route.method, route.path): room_of(route.handler) for route in table}
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with database:
             yield
 
     return Starlette(
-        routes=endpoints(routes(parts), serving),
-        middleware=layers(RequestMetrics(registry), settings.cors_origins),
+        routes=endpoints(table, serving),
+        middleware=layers(RequestMetrics(registry, rooms), settings.cors_origins),
         exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
     )

@@ -31,6 +31,7 @@ from server.health.model import Health, Readiness
 from server.http.route import Handler, Route
 from server.metrics import api as metrics
 from server.metrics.exposition import Exposition
+from server.metrics.sync import SyncMetrics
 from server.openapi import api as openapi
 from server.openapi.api import Reference
 from server.roles.permissions import Permission
@@ -381,7 +382,12 @@ def _sync(parts: Parts) -> list[Route]:
         Route(
             "POST",
             "/api/sync/push",
-            partial(sync.push, tolerance=parts.clock_tolerance, follow=find_pairs),
+            partial(
+                sync.push,
+                tolerance=parts.clock_tolerance,
+                follow=find_pairs,
+                metrics=SyncMetrics(parts.registry),
+            ),
             Permission.SYNC_PUSH,
             "Push events",
             "sync",

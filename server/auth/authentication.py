@@ -30,9 +30,7 @@ def bearer_token(authorization: str | None) -> str:
     return token.strip()
 
 
-async def identify(
-    db: Connection, tokens: Tokens, token: str, *, tenant: str | None, device_id: str = ""
-) -> Identity:
+async def identify(db: Connection, tokens: Tokens, token: str, *, tenant: str | None, device_id: str = "") -> Identity:
     """Who holds the token, and the tenant named by `tenant` (a config id or number). Raises `auth.required`."""
     session_id = _session_id(tokens, token)
     device = device_id or f"session:{session_id}"

@@ -85,3 +85,5 @@ def _tell_failure(narrator: Narrator, unexpected: Unexpected) -> None:
         told.print(f"  chapter   {narrator.title}")
     told.print(f"  expected  {unexpected.expected}")
     told.print(f"  found     {unexpected.found}")
+    if not narrator.title:
+        told.print("  The demo needs a running server, which `croft serve` starts, and an operator's account on it.")

@@ -52,6 +52,7 @@ class Database:
         self._cache = 1024 if prepared_statements else 0
         self._limits = limits or Limits()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._waiting = 0
 
     async def __aenter__(self) -> "Database":
         self._pool = await asyncpg.create_pool(
@@ -75,6 +76,11 @@ class Database:
             raise RuntimeError("the database pool is not open")
         return self._pool
 
+    @property
+    def waiting(self) -> int:
+        """How many transactions wait for a connection at this moment."""
+        return self._waiting
+
     @asynccontextmanager
     async def shared(self, *, readonly: bool = False, patience: float | None = None) -> AsyncIterator[Connection]:
         """A transaction on the shared schema, as the serving login."""
@@ -90,11 +96,23 @@ class Database:
             yield db
 
     @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        self._waiting += 1
+        try:
+            db = await self.pool.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield db
+        finally:
+            await self.pool.release(db)
+
+    @asynccontextmanager
     async def _transaction(
         self, scope: Scope | None, readonly: bool, patience: float | None
     ) -> AsyncIterator[Connection]:
         statement_seconds = self._limits.statement_seconds if patience is None else patience
-        async with self.pool.acquire() as db:
+        async with self._acquired() as db:
             try:
                 await db.execute(
                     f"BEGIN{' READ ONLY' if readonly else ''}; "

@@ -10,7 +10,7 @@ from server.demo.chapters.members import come_and_go
 from server.demo.chapters.next_door import look_next_door
 from server.demo.chapters.registered_twice import register_twice
 from server.demo.chapters.setting_up import set_up
-from server.demo.local_copy import INDIVIDUAL
+from server.demo.local_copy import GROUP, INDIVIDUAL
 from server.demo.narrator import Narrator
 from server.demo.remote import Remote
 from server.kit.clock import utc_now
@@ -41,14 +41,14 @@ def play(narrator: Narrator, remote: Remote, *, email: str, password: str, house
 
 
 def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
-    narrator, figures = cast.narrator, cast.figures
+    narrator, figures, copy = cast.narrator, cast.figures, cast.amina.copy
     narrator.chapter("All as it should be")
     narrator.facts(
         [
             (
                 "Records in the survey",
                 f"{cast.server_count():,}",
-                f"of {cast.amina.copy.count(INDIVIDUAL):,} people and their households",
+                f"{copy.count(INDIVIDUAL):,} people, {copy.count(GROUP):,} households",
             ),
             ("Events sent", f"{figures.events:,}", _rate(figures.events, figures.sending_seconds)),
             ("Records received", f"{figures.received:,}", _rate(figures.received, figures.receiving_seconds)),

@@ -91,20 +91,23 @@ class Endpoint:
         facts["tenant"] = identity.tenant.config_id if identity.tenant else ""
         query = parse_query(dict(request.query_params), route.query)
         async with self._transaction(identity.tenant) as db:
-            return await route.handler(
-                Call(
-                    db=db,
-                    caller=identity.caller,
-                    tenant=identity.tenant,
-                    path=request.path_params,
-                    query=query,
-                    body=body,
-                    at=utc_now(),
-                    request_id=request.scope["request_id"],
-                    address=request.client.host if request.client else "",
-                    origin=self._origin(request),
-                )
+            call = Call(
+                db=db,
+                caller=identity.caller,
+                tenant=identity.tenant,
+                path=request.path_params,
+                query=query,
+                body=body,
+                at=utc_now(),
+                request_id=request.scope["request_id"],
+                address=request.client.host if request.client else "",
+                origin=self._origin(request),
+                authorization=request.headers.get("authorization", ""),
             )
+            answer = await route.handler(call)
+        for act in call.after_commit:
+            act()
+        return answer
 
     async def _identify(self, request: Request, hints: list[str]) -> Identity:
         if self._route.is_public:

@@ -34,6 +34,4 @@ def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middlew
 
 def endpoints(routes: Sequence[Route], serving: Serving) -> list[StarletteRoute]:
     """The route table as Starlette takes it, in its order."""
-    return [
-        StarletteRoute(route.path, Endpoint(route, serving).__call__, methods=[route.method]) for route in routes
-    ]
+    return [StarletteRoute(route.path, Endpoint(route, serving).__call__, methods=[route.method]) for route in routes]

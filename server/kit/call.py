@@ -1,6 +1,6 @@
 """What a handler gets and what it gives back, free of HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,8 @@ class Call:
 
     `db` is the connection (absent for routes without a scope), `tenant` the tenant of the request or None, `query` and
     `body` are instances of the route's models, `origin` is the public base URL of this server without a trailing slash.
+    `authorization` is that header as it came, for a public route that asks for a secret of its own.
+    `after_commit` takes what is to be done once the transaction has been committed, and only then.
     """
 
     db: "Connection"
@@ -54,6 +56,8 @@ class Call:
     request_id: str
     address: str
     origin: str
+    authorization: str = field(default="", repr=False)
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,7 @@ _COLLECTOR = frozenset(
     }
 )
 _REVIEWER = _VIEWER | {Permission.SYNC_PULL, Permission.DUPLICATES_SETTLE, Permission.QUARANTINE_READ}
-_ADMIN = (
-    _REVIEWER | _COLLECTOR | {Permission.CONFIG_WRITE, Permission.EXTERNAL_SYNC, Permission.QUARANTINE_READ}
-)
+_ADMIN = _REVIEWER | _COLLECTOR | {Permission.CONFIG_WRITE, Permission.EXTERNAL_SYNC, Permission.QUARANTINE_READ}
 
 ROLES: Final[dict[str, frozenset[Permission]]] = {
     "admin": _ADMIN,

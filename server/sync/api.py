@@ -1,7 +1,9 @@
 """Push and pull as installed phones know them, their audit logs, and the quarantine."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field, NonNegativeInt
@@ -10,6 +12,7 @@ from server.db import Connection
 from server.kit.call import Answer, Call
 from server.kit.clock import iso_ms
 from server.kit.problem import FieldError, ProblemKind
+from server.metrics.sync import SyncMetrics
 from server.sync import audit_log, queries
 from server.sync.old_clients.feed import pull as pull_page
 from server.sync.old_clients.receive import receive
@@ -121,12 +124,22 @@ class QuarantinedEvent(BaseModel):
     receivedAt: str
 
 
-async def push(call: Call, *, tolerance: timedelta, follow: Follow) -> PushAnswer:
+async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: SyncMetrics) -> PushAnswer:
     """Takes events. The status tells whether the push arrived; the fate of each event stands beside it."""
     body: PushBody = call.body
     source = Source(call.caller.account, call.caller.device, call.at)
     fates, pushed = await receive(call.db, body.events, source, tolerance)
     await follow(call.db, pushed, source)
+    fate = Counter(fate.status for fate in fates)
+    call.after_commit.append(
+        partial(
+            metrics.pushed,
+            accepted=fate["accepted"] + fate["without-effect"],
+            known=fate["known"],
+            waiting=fate["waiting"],
+            quarantined=fate["quarantined"],
+        )
+    )
     told = [
         EventFate(guid=fate.guid, status=fate.status, code=fate.code, path=fate.path, detail=fate.detail)
         for fate in fates

@@ -21,7 +21,7 @@ def read_entries(raws: Sequence[Any]) -> tuple[list[dict[str, Any]], list[FieldE
     entries, errors = [], []
     for index, raw in enumerate(raws):
         bad = _first_fault(raw)
-        if bad:
+        if bad is not None:
             errors.append(FieldError(f"auditLogs[{index}]{bad}", "is missing or not what an entry holds"))
         else:
             entries.append(raw)

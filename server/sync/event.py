@@ -69,6 +69,11 @@ class Event:
         yield from listed(self.members)
 
     @property
+    def joins(self) -> Iterator[tuple[str, str]]:
+        """The memberships it can make, at any depth, as (group, member)."""
+        yield from _joins(self.entity_guid, self.members)
+
+    @property
     def removes(self) -> str | None:
         """The guid of the entity that it can take away together with all below it."""
         if self.type == REMOVE_MEMBER:
@@ -99,6 +104,13 @@ def listed(entries: list[Data]) -> Iterator[str]:
         yield entry["guid"]
         if entry.get("type") == "group":
             yield from listed(entry.get("members") or [])
+
+
+def _joins(group: str, entries: list[Data]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        yield group, entry["guid"]
+        if entry.get("type") == "group":
+            yield from _joins(entry["guid"], entry.get("members") or [])
 
 
 def _others(type_: str, data: Data) -> Iterator[str]:

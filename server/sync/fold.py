@@ -27,6 +27,11 @@ DELETED: Final = "deleted"
 INDIVIDUAL: Final = "individual"
 GROUP: Final = "group"
 
+NEVER_FOLLOWED: Final[Place] = (2**53, 0, 0, "")
+"""The place of what is taken after everything else, so that no event can be folded onto it."""
+
+LONGEST_TEXT: Final = 400
+"""Names, forms and external ids are cut to as many characters, which an index can hold; the data keeps them whole."""
 
 Birth = tuple[int, int, int, str, int]
 """The place at which an entity came into being, and which of the births at that place it was."""
@@ -36,8 +41,7 @@ Birth = tuple[int, int, int, str, int]
 class Entity:
     """A person or a group as the events so far have made it.
 
-    `created` tells that a creation made it, not an update alone. `newest` is the place of the newest event that
-    touched it, `born` where it came into being last, by which members are shown in order; `deaths` how often it was
+    `created` tells that a creation made it, not an update alone. `newest` is the place at which it was touched last, `born` where it came into being last, by which members are shown in order; `deaths` how often it was
     deleted; `fed_seq` the number of the last event that mentioned or changed it. Ids of members and parents are sorted.
     """
 
@@ -145,7 +149,7 @@ class _Run:
             waiting = self._waiting.get(event.entity_guid)
             if waiting and event in waiting:
                 waiting.remove(event)
-                self._position, self._births = event.place, 0
+                self._position, self._births = NEVER_FOLLOWED, 0
                 self._apply(event)
                 self._release()
 
@@ -314,8 +318,8 @@ class _Run:
         self._touch(entity)
 
     def _touch(self, entity: Entity) -> None:
-        if entity.newest is None or entity.newest < self._event.place:
-            entity.newest = self._event.place
+        if entity.newest is None or entity.newest < self._position:
+            entity.newest = self._position
         self._touched.add(entity.guid)
 
 
@@ -344,5 +348,5 @@ def _without(fields: Data, *keys: str) -> Data:
 def _text(value: Any) -> str:
     """A field as the name or id that it is shown as; empty for what cannot be one."""
     if isinstance(value, str):
-        return value
+        return value[:LONGEST_TEXT]
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value else ""

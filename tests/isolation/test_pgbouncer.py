@@ -19,7 +19,7 @@ SEED = {"name": "individual", "data": [{"id": "seed-1", "name": "Seeded Person"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def bounced(bouncer: Bouncer) -> AsyncIterator[Croft]:
-    async for server in start_croft(await bouncer.new_database(), postgres_prepared_statements=False):
+    async with start_croft(await bouncer.new_database(), postgres_prepared_statements=False) as server:
         yield server
 
 

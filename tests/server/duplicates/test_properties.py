@@ -32,7 +32,9 @@ fields = st.fixed_dictionaries(
         "phone": st.sampled_from(["0700123456", "+254 700 123456", "0700123457"]),
     },
 ).filter(bool)
-kinds = st.sampled_from(["create-individual", "create-individual", "update-individual", "update-individual", "delete-entity"])
+kinds = st.sampled_from(
+    ["create-individual", "create-individual", "update-individual", "update-individual", "delete-entity"]
+)
 
 
 @st.composite
@@ -69,7 +71,9 @@ async def matching(db: Connection) -> set[frozenset[str]]:
     return {frozenset((one, other)) for one in keys for other in keys if one != other and keys[one] & keys[other]}
 
 
-async def pairs_after(tenant: TenantHandle, pushes: list[list[Json]], *, rescanned: bool = False) -> set[frozenset[str]]:
+async def pairs_after(
+    tenant: TenantHandle, pushes: list[list[Json]], *, rescanned: bool = False
+) -> set[frozenset[str]]:
     async with behind(tenant) as db:
         for pushed in pushes:
             await load_and_find_pairs(db, pushed, account="1", at=AT)

@@ -67,7 +67,9 @@ def test_configured_rule_holds_for_its_form_alone_and_needs_all_of_its_fields() 
 
 def test_configured_field_is_compared_as_what_its_name_says_it_is() -> None:
     rules = (Rule("dob + phone", FORM, ("dob", "phone")),)
-    assert matched_by({"dob": "1990-03-17", "phone": "+254700123456"}, {"dob": "17.03.1990", "phone": "0700123456"}, rules)
+    assert matched_by(
+        {"dob": "1990-03-17", "phone": "+254700123456"}, {"dob": "17.03.1990", "phone": "0700123456"}, rules
+    )
 
 
 @pytest.mark.parametrize("setting", [None, "{}", '{"rules": null, "blockSync": true}'])

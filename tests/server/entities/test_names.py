@@ -14,7 +14,14 @@ def test_name_holds_the_pieces_of_each_part_of_it(before: str, part: str, after:
 
 
 def test_three_letters_can_be_found_in_any_script_and_one_in_those_that_write_words_so() -> None:
-    assert [is_indexed(part) for part in ("Ann", "An", "", "山", "김민", "مح")] == [True, False, False, True, True, False]
+    assert [is_indexed(part) for part in ("Ann", "An", "", "山", "김민", "مح")] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_pieces_are_in_lower_case_and_each_stands_once() -> None:

@@ -1,11 +1,11 @@
 """The fold once more, for comparison: slow, and made another way.
 
-Who is in which group is one list of pairs in the order in which they came to be, of which the lists of members and of
-groups are only views. What waits is one list that is looked through from the front again and again.
+Who is in which group is one set of pairs, of which the lists of members and of groups are only views. What waits is one list that is looked through from the front again and again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from server.sync.event import (
     ADD_MEMBER,
@@ -18,7 +18,7 @@ from server.sync.event import (
     Event,
     Place,
 )
-from server.sync.fold import NEVER_FOLLOWED, Entity
+from server.sync.fold import LONGEST_TEXT, NEVER_FOLLOWED, Birth, Entity
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Record:
     data: Data = field(default_factory=dict)
     updated_ms: int = 0
     newest: Place | None = None
+    born: Birth | None = None
+    deaths: int = 0
 
 
 class SlowFold:
@@ -42,12 +44,14 @@ class SlowFold:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.records: dict[str, Record] = {}
-        self.memberships: list[tuple[str, str]] = []
+        self.memberships: set[tuple[str, str]] = set()
         self.outcomes: dict[str, tuple[str, str]] = {}
         self.touched: dict[str, set[str]] = {}
         self._waiting: list[Event] = []
-        self._births: list[str] = []
+        self._unreleased: list[str] = []
+        self._births: Iterator[int] = count()
         self._written: set[str] = set()
+        self._now: Place
         self._fold(sorted(events, key=lambda event: event.place))
 
     def entities(self) -> dict[str, Entity]:
@@ -63,15 +67,17 @@ class SlowFold:
                 version=each.version,
                 data=each.data,
                 member_ids=self.members_of(guid),
-                parent_ids=[group for group, member in self.memberships if member == guid],
+                parent_ids=sorted(group for group, member in self.memberships if member == guid),
                 updated_ms=each.updated_ms,
                 newest=each.newest,
+                born=each.born,
+                deaths=each.deaths,
             )
             for guid, each in self.records.items()
         }
 
     def members_of(self, guid: str) -> list[str]:
-        return [member for group, member in self.memberships if group == guid]
+        return sorted(member for group, member in self.memberships if group == guid)
 
     # Which event is taken when
 
@@ -97,9 +103,10 @@ class SlowFold:
         return event.deletes or event.type in (ADD_MEMBER, REMOVE_MEMBER)
 
     def _take(self, event: Event, now: Place) -> None:
+        self._births = count()
         self._do(event, now)
-        while self._births:
-            born = self._births.pop(0)
+        while self._unreleased:
+            born = self._unreleased.pop(0)
             for waiting in [each for each in self._waiting if each.entity_guid == born]:
                 self._waiting.remove(waiting)
                 self._do(waiting, now)
@@ -107,7 +114,11 @@ class SlowFold:
     def _do(self, event: Event, now: Place) -> None:
         self._speak_of(event, now)
         self._written = set()
-        self.outcomes[event.guid] = self._effect(event)
+        self._now = now
+        outcome = self._effect(event)
+        self.outcomes[event.guid] = (
+            ("applied", "waited") if outcome == ("applied", "") and event.place < now else outcome
+        )
         for guid in self._written:
             record = self._record(guid)
             record.version += 1
@@ -184,7 +195,7 @@ class SlowFold:
             for below in entry.get("members") or ():
                 self._list(guid, below, revives=revives)
         if (group, guid) not in self.memberships:
-            self.memberships.append((group, guid))
+            self.memberships.add((group, guid))
             self._written.add(group)
         return "applied", ""
 
@@ -197,8 +208,8 @@ class SlowFold:
         if record.state == "live":
             return
         if record.state == "missing":
-            self._births.append(guid)
-        record.state, record.type = "live", type_
+            self._unreleased.append(guid)
+        record.state, record.type, record.born = "live", type_, (*self._now, next(self._births))
 
     def _write(self, guid: str, fields: Data) -> None:
         record = self._record(guid)
@@ -214,11 +225,13 @@ class SlowFold:
         doomed = {guid}
         while below := {member for group, member in self.memberships if group in doomed} - doomed:
             doomed |= below
+        doomed = {each for each in doomed if self._record(each).state == "live"}
         self._written |= doomed | {group for group, member in self.memberships if member in doomed}
-        self.memberships = [pair for pair in self.memberships if doomed.isdisjoint(pair)]
+        self.memberships = {pair for pair in self.memberships if doomed.isdisjoint(pair)}
         for each in doomed:
             record = self._record(each)
             record.state, record.name, record.entity_name, record.external_id, record.data = "deleted", "", "", None, {}
+            record.deaths += 1
         return "applied", ""
 
     def _record(self, guid: str) -> Record:
@@ -229,4 +242,4 @@ def shown(value: object) -> str:
     """A field as a name or an id."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == 0:
         return ""
-    return str(value)
+    return str(value)[:LONGEST_TEXT]

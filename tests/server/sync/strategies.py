@@ -70,6 +70,8 @@ def state_of(entities: dict[str, Entity]) -> dict[str, tuple[object, ...]]:
             each.parent_ids,
             each.updated_ms,
             each.newest,
+            each.born,
+            each.deaths,
         )
         for guid, each in entities.items()
     }
@@ -127,7 +129,9 @@ Happening = tuple[str, str, Data]
 """Type, entity guid and data."""
 
 
-def _happening(type_: str, guids: st.SearchStrategy[str], data: st.SearchStrategy[Data]) -> st.SearchStrategy[Happening]:
+def _happening(
+    type_: str, guids: st.SearchStrategy[str], data: st.SearchStrategy[Data]
+) -> st.SearchStrategy[Happening]:
     return st.tuples(st.just(type_), guids, data)
 
 

@@ -62,7 +62,9 @@ def nested(guid: str, *members: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_later_time_wins_whatever_the_order_of_arrival() -> None:
-    entities = folded(updated(at=3, name="third"), updated(at=1, name="first"), created(at=0), updated(at=2, name="second"))
+    entities = folded(
+        updated(at=3, name="third"), updated(at=1, name="first"), created(at=0), updated(at=2, name="second")
+    )
     assert entities["ann"].name == "third"
 
 
@@ -211,6 +213,7 @@ def test_members_are_entities_of_their_own_and_not_in_the_data() -> None:
     entities = folded(group("camp", person("ann", age=5), nested("dorm", person("ben"))))
     assert entities["camp"].data == {"name": "camp"}
     assert entities["camp"].member_ids == ["ann", "dorm"]
+    assert entities["dorm"].parent_ids == ["camp"]
     assert entities["ann"].data == {"name": "ann", "age": 5}
     assert (entities["dorm"].data, entities["dorm"].member_ids) == ({"type": "group", "name": "dorm"}, ["ben"])
 
@@ -249,9 +252,19 @@ def test_removing_who_is_no_member_changes_nothing() -> None:
     assert outcomes(group("camp"), created(), removed("camp", "ann", at=1))[-1] == ("without-effect", "not-a-member")
 
 
-def test_addition_after_a_removal_puts_the_member_back_at_the_end() -> None:
+def test_addition_after_a_removal_puts_the_member_back() -> None:
     events = [group("camp", person("ann"), person("ben")), removed("camp", "ann", at=1), added("camp", person(), at=2)]
-    assert folded(*events)["camp"].member_ids == ["ben", "ann"]
+    assert folded(*events)["camp"].member_ids == ["ann", "ben"]
+
+
+def test_births_tell_in_which_order_entities_came() -> None:
+    entities = folded(group("camp", person("dan"), person("ann")), added("camp", person("ben"), at=1))
+    assert sorted(entities, key=lambda guid: entities[guid].born or ()) == ["camp", "dan", "ann", "ben"]
+
+
+def test_revived_entity_is_born_again_and_its_deaths_are_counted() -> None:
+    ann = folded(created(), deleted(at=1), created(at=2), deleted(at=3), created(at=4))["ann"]
+    assert (ann.born and ann.born[0], ann.deaths) == (4_000, 2)
 
 
 # Fields
@@ -263,7 +276,9 @@ def test_fields_are_merged_one_by_one() -> None:
 
 
 def test_name_form_and_external_id_are_kept_when_absent_or_empty() -> None:
-    ann = folded(created(name="Ann", entityName="person", externalId=17), updated(at=1, name="", externalId=None))["ann"]
+    ann = folded(created(name="Ann", entityName="person", externalId=17), updated(at=1, name="", externalId=None))[
+        "ann"
+    ]
     assert (ann.name, ann.entity_name, ann.external_id) == ("Ann", "person", "17")
 
 
@@ -319,7 +334,9 @@ def test_folding_onto_what_stands_is_the_same_as_folding_everything_anew(data: s
     seen: list[Event] = []
     for batch in data.draw(batches(events)):
         seen += batch
-        if all(follows(entities.get(guid, Entity(guid)), each) for each in batch for guid in reach(entities, batch, each)):
+        if all(
+            follows(entities.get(guid, Entity(guid)), each) for each in batch for guid in reach(entities, batch, each)
+        ):
             fold(entities, batch)
         else:
             entities = folded(*seen)

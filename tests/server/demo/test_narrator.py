@@ -1,0 +1,55 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from server.demo.expectation import Unexpected
+from server.demo.narrator import Narrator
+
+
+def test_where_there_is_no_terminal_the_story_is_plain_text() -> None:
+    out = StringIO()
+    narrator = Narrator(Console(file=out, width=80))
+    narrator.opening("A story", "Of two.")
+    narrator.chapter("They meet")
+    narrator.check("Both are here", 2, 2)
+    narrator.table(("Who", "Records"), [("Ann", 1200), ("Ben", 7)])
+    narrator.facts([("Where", "http://127.0.0.1:3000")])
+    with narrator.progress("Ann sends", 3) as advance:
+        advance(1)
+        advance(2)
+    assert out.getvalue() == (
+        "\n"
+        "A story\n"
+        "  Of two.\n"
+        "\n"
+        "1. They meet\n"
+        "\n"
+        "  ✓ Both are here\n"
+        "\n"
+        "  +-----+---------+\n"
+        "  | Who | Records |\n"
+        "  +-----+---------+\n"
+        "  | Ann |   1,200 |\n"
+        "  | Ben |       7 |\n"
+        "  +-----+---------+\n"
+        "\n"
+        "  Where   http://127.0.0.1:3000\n"
+        "\n"
+        "  Ann sends                    3 of 3\n"
+    )
+
+
+def test_what_is_told_as_true_and_is_not_ends_the_story() -> None:
+    out = StringIO()
+    narrator = Narrator(Console(file=out))
+    with pytest.raises(Unexpected, match="The count is right: expected 3, found 2"):
+        narrator.check("The count is right", 2, 3)
+    assert (narrator.checks, out.getvalue()) == (0, "")
+
+
+def test_markup_in_data_is_told_as_it_is() -> None:
+    out = StringIO()
+    narrator = Narrator(Console(file=out, width=80))
+    narrator.say("[bold]O'Brien[/bold] :smile:")
+    assert "[bold]O'Brien[/bold] :smile:" in out.getvalue()

@@ -1,0 +1,106 @@
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from server.demo.expectation import Unexpected
+from server.demo.forms import entry_of
+from server.demo.phone import BATCH, Phone
+from server.demo.remote import Remote, Session
+
+NOW = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def phone_of(answer: Answer) -> Phone:
+    remote = Remote("http://server.test", transport=httpx.MockTransport(answer))
+    return Phone("Ann", Session(remote, token="t", user_id="7"), "north", NOW)
+
+
+def accepts_all(request: httpx.Request) -> httpx.Response:
+    events = json.loads(request.content)["events"]
+    return httpx.Response(200, json={"status": "success", "events": [{"status": "accepted"} for _ in events]})
+
+
+def test_phone_records_offline_what_it_shows_and_will_send() -> None:
+    phone = phone_of(accepts_all)
+    home = phone.create_household({"name": "Home"}, [entry_of({"name": "Ann", "age": 30})])
+    (ann,) = phone.copy[home].members
+    phone.edit_person(ann, {"age": 31})
+    assert phone.copy[ann].data == {"name": "Ann", "age": 31}
+    created, edited = phone.outbox
+    assert edited == {
+        "guid": edited["guid"],
+        "entityGuid": ann,
+        "type": "update-individual",
+        "data": {"name": "Ann", "age": 31},
+        "timestamp": "2026-05-01T08:00:01.000Z",
+        "userId": "7",
+        "syncLevel": 0,
+    }
+    assert created["timestamp"] == "2026-05-01T08:00:00.000Z"
+
+
+def test_outbox_is_sent_in_batches_and_is_empty_afterwards() -> None:
+    sizes = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sizes.append(len(json.loads(request.content)["events"]))
+        return accepts_all(request)
+
+    phone = phone_of(answer)
+    for _ in range(BATCH + 5):
+        phone.create_household({"name": "Home"})
+    progress: list[int] = []
+    sent = phone.push(progress.append)
+    assert sizes == progress == [BATCH, 5]
+    assert (sent.events, sent.fates, phone.outbox) == (BATCH + 5, Counter(accepted=BATCH + 5), [])
+    assert phone.push_last_batch_again().events == 5
+
+
+def test_what_the_server_did_not_take_stays_in_the_outbox() -> None:
+    phone = phone_of(lambda _: httpx.Response(503, json={"message": "Not now."}))
+    phone.create_household({"name": "Home"})
+    with pytest.raises(Unexpected) as raised:
+        phone.push()
+    assert (raised.value.expected, raised.value.found) == ("status 200", "status 503: Not now.")
+    assert len(phone.outbox) == 1
+
+
+def test_pull_goes_on_until_there_is_no_cursor_and_next_time_from_the_last_timestamp() -> None:
+    asked: list[str] = []
+
+    def event(guid: str, timestamp: str) -> dict[str, Any]:
+        return {"type": "create-individual", "entityGuid": guid, "data": {"name": guid}, "timestamp": timestamp}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.query.decode())
+        if "since=&" in asked[-1]:
+            events = [event("b", "1000-01-01T00:00:01.001Z"), event("a", "1000-01-01T00:00:01.000Z")]
+            return httpx.Response(200, json={"events": events, "nextCursor": "1000-01-01T00:00:01.002Z"})
+        return httpx.Response(200, json={"events": [event("c", "1000-01-01T00:00:09.000Z")], "nextCursor": None})
+
+    phone = phone_of(answer)
+    progress: list[int] = []
+    received = phone.pull(progress.append)
+    assert (received.pages, received.records, progress) == (2, 3, [2, 1])
+    phone.pull()
+    assert asked == [
+        "since=&configId=north",
+        "since=1000-01-01T00:00:01.002Z&configId=north",
+        "since=1000-01-01T00:00:09.000Z&configId=north",
+    ]
+
+
+def test_server_that_is_not_there_is_told_by_its_address() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused", request=request)
+
+    phone = phone_of(answer)
+    with pytest.raises(Unexpected, match=r"GET http://server.test/api/sync/pull.*connection refused"):
+        phone.pull()
