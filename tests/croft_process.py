@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,10 +80,12 @@ class CroftProcess:
 
 
 @contextmanager
-def croft_process(*arguments: str, cwd: Path, **settings: str) -> Iterator[CroftProcess]:
-    """A server on a free port; stopped at the end of the block if it still runs."""
+def croft_process(
+    *arguments: str, cwd: Path, program: Sequence[str] = (sys.executable, "-m", "server"), **settings: str
+) -> Iterator[CroftProcess]:
+    """A server on a free port; stopped at the end of the block if it still runs. `program` is how croft is called."""
     with subprocess.Popen(
-        [sys.executable, "-m", "server", "serve", *arguments],
+        [*program, "serve", *arguments],
         cwd=cwd,
         env=environment(**settings),
         stdout=subprocess.PIPE,

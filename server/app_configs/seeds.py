@@ -109,12 +109,18 @@ def _create(seed: _Seed) -> dict[str, Any]:
 
 
 def _membership(parent_guid: str | None, seed: _Seed) -> dict[str, Any]:
-    """The entry is the guid alone: fields in it would overwrite those of the member, which exists already."""
+    """The entry holds no fields: they would overwrite those of the member, which exists already.
+
+    A group is named as one, because a phone keeps that of a group that is in another, and the server does as it does.
+    """
+    entry = {"guid": seed.guid}
+    if seed.is_group and "type" not in seed.row.fields:
+        entry["type"] = "group"
     return {
         "guid": _derived("add-member", str(parent_guid), seed.guid),
         "entityGuid": parent_guid,
         "type": "add-member",
-        "data": {"members": [{"guid": seed.guid}]},
+        "data": {"members": [entry]},
     }
 
 

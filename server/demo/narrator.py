@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -49,15 +50,13 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """A sentence or two."""
-        self._print(_indented(Text(text)))
+        self._wrapped(" " * _INDENT, Text(text))
 
     def check(self, sentence: str, found: Any, expected: Any) -> None:
         """Tells a sentence as true, or raises Unexpected when what was found is not what was expected."""
         expect(sentence, found, expected)
         self.checks += 1
-        line = Table.grid(padding=(0, 1))
-        line.add_row(Text("✓", style="bold green"), Text(sentence))
-        self._print(_indented(line))
+        self._wrapped(Text.assemble(" " * _INDENT, ("✓", "bold green"), " "), Text(sentence))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
         """A table; columns that hold numbers alone stand to the right."""
@@ -67,15 +66,19 @@ class Narrator:
             table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell) for cell in row))
-        self._set_apart(table)
+        self._blank()
+        self._print(Padding(table, (0, 0, 0, _INDENT), expand=False))
+        self._blank()
 
     def facts(self, rows: Sequence[Sequence[str]]) -> None:
-        """Lines whose parts stand below each other."""
-        grid = Table.grid(padding=(0, 3, 0, 0))
+        """Lines whose parts stand below each other. They are not wrapped: an address stays whole."""
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        self._blank()
         for row in rows:
-            # Folded, an address is still whole; an ellipsis would cut it.
-            grid.add_row(*(Text(cell, overflow="fold") for cell in row))
-        self._set_apart(grid)
+            cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+            self._console.print(Text(" " * _INDENT + "   ".join(cells).rstrip()), soft_wrap=True)
+        self._after_blank = False
+        self._blank()
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -102,10 +105,13 @@ class Narrator:
         if not self._console.is_terminal:
             self.say(f"{label.ljust(_LABEL_WIDTH)} {done:,} of {total:,}")
 
-    def _set_apart(self, what: RenderableType) -> None:
-        self._blank()
-        self._print(_indented(what))
-        self._blank()
+    def _wrapped(self, lead: Text | str, text: Text) -> None:
+        """The text after its lead, as wide as the console; further lines begin where the first one's text does."""
+        lead = Text.assemble(lead)
+        room = self._console.width - lead.cell_len
+        for number, line in enumerate(text.wrap(self._console, room)):
+            line.rstrip()
+            self._print(Text.assemble(lead if number == 0 else " " * lead.cell_len, line))
 
     def _blank(self) -> None:
         """An empty line, never two."""
@@ -116,7 +122,3 @@ class Narrator:
     def _print(self, what: RenderableType) -> None:
         self._console.print(what)
         self._after_blank = False
-
-
-def _indented(what: RenderableType) -> Padding:
-    return Padding(what, (0, 0, 0, _INDENT), expand=False)

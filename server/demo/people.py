@@ -106,7 +106,8 @@ class Population:
         One head in five is a woman alone.
         """
         random = self._random
-        man, woman = random.choice(culture.men), random.choice(culture.women)
+        man = random.choice([name for name in culture.men if name != lineage.father])
+        woman = random.choice(culture.women)
         if random.random() < 0.2:
             head = self._person(culture, woman, WOMAN, lineage, age=head_age, relation="head")
             return {woman: head}, Lineage(man, lineage.family, lineage.mothers_family)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from server.demo.expectation import Unexpected
 from server.demo.local_copy import Data, LocalCopy
 from server.demo.remote import Session
 from server.kit.clock import iso_ms
@@ -124,7 +125,10 @@ class Phone:
         """Gives the guids that the events wrote; of the carriers among them, nothing is left at the end of a page."""
         written: set[str] = set()
         for event in sorted(events, key=lambda event: str(event["timestamp"])):
-            written |= self.copy.apply(event)
+            try:
+                written |= self.copy.apply(event)
+            except ValueError as error:
+                raise Unexpected(f"A pulled {event['type']}", expected="to be applied", found=str(error)) from error
             self._since = event["timestamp"]
         return written
 

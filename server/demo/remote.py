@@ -34,7 +34,11 @@ class Remote:
 
     def call(self, method: str, path: str, *, status: int = 200, **request: Any) -> Any:
         """Sends a request that has to be answered with `status`; gives the JSON of the answer."""
-        return self.send(method, path, status=status, **request).json()
+        answer = self.send(method, path, status=status, **request)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise Unexpected(f"{method} {path}", expected="JSON", found=answer.text[:200]) from error
 
     def send(self, method: str, path: str, *, status: int | None = 200, **request: Any) -> httpx.Response:
         """Sends a request that has to be answered with `status`, or with anything where it is None."""

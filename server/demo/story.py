@@ -50,9 +50,9 @@ def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
                 f"{cast.server_count():,}",
                 f"{copy.count(INDIVIDUAL):,} people, {copy.count(GROUP):,} households",
             ),
-            ("Events sent", f"{figures.events:,}", _rate(figures.events, figures.sending_seconds)),
-            ("Records received", f"{figures.received:,}", _rate(figures.received, figures.receiving_seconds)),
-            ("Checks passed", f"{narrator.checks}", f"in {seconds:.1f} s altogether"),
+            ("Events sent by two phones", f"{figures.events:,}", _rate(figures.events, figures.sending_seconds)),
+            ("Records received by them", f"{figures.received:,}", _rate(figures.received, figures.receiving_seconds)),
+            ("Checks passed", f"{narrator.checks}", f"in {seconds:.1f} seconds altogether"),
         ],
     )
     artifact = f"{remote.url}/artifacts/{cast.programme.artifact_id}"
@@ -69,4 +69,4 @@ def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
 
 
 def _rate(number: int, seconds: float) -> str:
-    return f"in {seconds:.1f} s: {number / seconds:,.0f} per second" if seconds else ""
+    return f"in {seconds:.1f} seconds, {number / seconds:,.0f} a second" if seconds else ""

@@ -155,7 +155,7 @@ async def list_events_of(
             WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = $1)
         ) AS e
         WHERE $2::bigint IS NULL
-           OR (e.effective_ms, e.timestamp_ms, e.rank, e.guid) > ($2, $3::bigint, $4::int, $5::text)
+           OR (e.effective_ms, e.timestamp_ms, e.rank, e.guid) > ($2, $3::bigint, $4::bigint, $5::text)
         ORDER BY e.effective_ms, e.timestamp_ms, e.rank, e.guid OFFSET $6 LIMIT $7
         """,
         guid,

@@ -238,7 +238,7 @@ class _Run:
             return MEMBER_DELETED
         is_group = entry.get("type") == GROUP
         self._bring_into_being(member, GROUP if is_group else INDIVIDUAL)
-        self._merge(member, entry_fields(entry))
+        self._merge(member, entry_fields(entry, member.type))
         if is_group and member.type == GROUP:
             for below in entry.get("members") or []:
                 self._list_member(member, below, revives=revives)
@@ -328,9 +328,9 @@ def own_fields(event: Event, type_: str) -> Data:
     return _without(event.fields, "members") if type_ == GROUP else event.fields
 
 
-def entry_fields(entry: Data) -> Data:
-    """What a member's entry writes into the member."""
-    return _without(entry, "guid", "members") if entry.get("type") == GROUP else _without(entry, "guid")
+def entry_fields(entry: Data, type_: str) -> Data:
+    """What a member's entry writes into the member: if either is a group, its members are no field."""
+    return _without(entry, "guid", "members") if GROUP in (entry.get("type"), type_) else _without(entry, "guid")
 
 
 def merge_fields(entity: Entity, fields: Data) -> None:

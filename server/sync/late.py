@@ -95,7 +95,7 @@ def _written(event: Event, entity: Entity) -> Iterable[Data]:
         if event.type in CREATES | UPDATES:
             yield own_fields(event, entity.type)
     else:
-        yield from (entry_fields(entry) for entry in event.members if entry["guid"] == entity.guid)
+        yield from (entry_fields(entry, entity.type) for entry in event.members if entry["guid"] == entity.guid)
 
 
 def _listed_deeper(event: Event) -> set[str]:

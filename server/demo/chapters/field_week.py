@@ -21,13 +21,17 @@ def register_offline(cast: Cast, households: int) -> None:
     """Each phone registers its half of the households, and nobody else knows of them yet."""
     narrator = cast.narrator
     narrator.chapter("A week in the field, without a network")
-    narrator.say(f"Amina and Teo go from door to door. Together they register {households:,} households.")
     everywhere = cast.population.households(households - 1)
+    shared = sum(each.inner is not None for each in everywhere)
+    narrator.say(
+        f"Amina and Teo go from door to door. Together they register {households:,} households; {shared:,} of them share "
+        "the house with the household of a grown-up child."
+    )
     half = len(everywhere) // 2
     _register_rosa(cast)
     _register(cast.amina, everywhere[:half], cast)
     _register(cast.teo, everywhere[half:], cast)
-    # The family's name comes last: a terminal may set right-to-left script its own way.
+    # Names come last: a terminal may set right-to-left script its own way.
     shown = everywhere[:_SHOWN]
     narrator.table(
         ("Language", "People", "Village and household"),
@@ -46,7 +50,7 @@ def exchange(cast: Cast) -> None:
         _send(cast, phone)
     again = cast.teo.push_last_batch_again()
     narrator.check(
-        "Teo's last answer got lost, so his phone sends the last batch again, and nothing is doubled",
+        "Teo's phone misses the last answer and sends the batch again: nothing is doubled",
         (again.fates, cast.server_count()),
         (Counter(known=again.events), len(recorded)),
     )
@@ -68,7 +72,7 @@ def _register_rosa(cast: Cast) -> None:
     family = Household(
         name="Familia Condori", culture=SPANISH, village="Quebrada Honda", roof="tiles", water="hand pump", people=()
     )
-    rosa = Person("Rosa Quispe Mamani", WOMAN, date(1984, 3, 12), "head", "farmer", "+51 901 234 567", "Z184-000001")
+    rosa = Person("Rosa Quispe Mamani", WOMAN, date(1984, 3, 12), "head", "farmer", "901 234 567", "Z184-000001")
     others = (
         Person("Luz Condori Quispe", WOMAN, date(2004, 11, 2), "daughter", "trader", national_id="Z184-000002"),
         Person("Ángel Condori Quispe", MAN, date(2011, 5, 23), "son", "pupil"),

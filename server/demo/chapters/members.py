@@ -30,7 +30,9 @@ def come_and_go(cast: Cast) -> None:
     columns = [before, *apart, after]
     height = max(len(column) for column in columns)
     filled = [[*column, *[""] * (height - len(column))] for column in columns]
-    narrator.table(("Before", "On Amina's phone", "On Teo's phone", "On both, synced"), list(zip(*filled, strict=True)))
+    narrator.table(
+        ("Before", "On Amina's phone", "On Teo's phone", "On both after sync"), list(zip(*filled, strict=True))
+    )
     expected = {cast.rosa, newborn} | {
         guid for guid in cast.amina.copy[cast.rosas_household].members if "Ángel" in cast.amina.copy[guid].name
     }
@@ -42,4 +44,5 @@ def come_and_go(cast: Cast) -> None:
 
 
 def _names(phone: Phone, household: str) -> list[str]:
-    return [phone.copy[guid].name for guid in phone.copy[household].members]
+    """Given names alone: the family has one name."""
+    return [phone.copy[guid].name.split()[0] for guid in phone.copy[household].members]

@@ -12,6 +12,7 @@ from server.demo.remote import Session
 
 _FORBIDDEN = 403
 _UNAUTHORIZED = 401
+_ANSWERS = {_FORBIDDEN: "refused"}
 _MADE_UP = "made.up.token"
 
 
@@ -36,7 +37,7 @@ def _register(cast: Cast) -> None:
     """A family; and, under the very guid of Rosa's household, one with a woman who is like the one registered twice."""
     narrator = cast.narrator
     narrator.say(
-        "At the clinic, Keo registers two families. By a rare chance one has the same guid as Rosa's household."
+        "At the clinic, Keo registers two families. By a rare chance one gets the same identifier as Rosa's household."
     )
     patient = Person("Ligaya B. Manalo", WOMAN, BORN, "head", "teacher")
     namesake = Person("Hauwa Sani", WOMAN, BORN, "head", "trader")
@@ -59,7 +60,7 @@ def _check_lists(cast: Cast) -> None:
         "The clinic's list and count hold its own five records", ({each["guid"] for each in listed}, counted), (own, 5)
     )
     events = keo.get(f"/api/entities/{cast.rosas_household}/events", configId=clinic)
-    narrator.check("Asked for the events under the guid that both use, it answers its own", len(events), 1)
+    narrator.check("Asked for the history under the identifier that both use, it answers its own", len(events), 1)
     strangers = keo.status_of("GET", f"/api/entities/{cast.rosa}", params={"configId": clinic})
     narrator.check("Rosa's record is not to be found there", strangers, 404)
     pairs = keo.get("/api/potential-duplicates", configId=clinic)
@@ -70,7 +71,10 @@ def _check_refusals(cast: Cast) -> None:
     narrator = cast.narrator
     survey, clinic = cast.programme.config_id, cast.next_door.config_id
     answers = _knocks(cast.keo.session, survey, cast.rosa)
-    narrator.table(("Keo asks the survey for", "Answer"), [(door, str(status)) for door, status in answers.items()])
+    narrator.table(
+        ("Keo asks the survey for", "Answer"),
+        [(door, _ANSWERS.get(status, str(status))) for door, status in answers.items()],
+    )
     narrator.check("Keo is refused everywhere", set(answers.values()), {_FORBIDDEN})
     answers = _knocks(cast.amina.session, clinic, cast.rosa)
     narrator.check("So is Amina at the clinic", set(answers.values()), {_FORBIDDEN})
@@ -87,12 +91,12 @@ def _knocks(session: Session, config_id: str, guid: str) -> dict[str, int]:
         "its list of records": ("GET", "/api/entities", query),
         "its count of records": ("GET", "/api/entities/count", query),
         "Rosa's record": ("GET", f"/api/entities/{guid}", query),
-        "the events of Rosa's record": ("GET", f"/api/entities/{guid}/events", query),
+        "the history of Rosa's record": ("GET", f"/api/entities/{guid}/events", query),
         "what is new for a phone": ("GET", "/api/sync/pull", {"params": {"configId": config_id, "since": ""}}),
-        "the same, by header": ("GET", "/api/sync/pull", {"headers": {"X-Tenant-Id": config_id}}),
+        "the same, asked another way": ("GET", "/api/sync/pull", {"headers": {"X-Tenant-Id": config_id}}),
         "leave to send an event": ("POST", "/api/sync/push", {"json": {"configId": config_id, "events": []}}),
         "its possible duplicates": ("GET", "/api/potential-duplicates", query),
-        "leave to delete one": ("POST", "/api/potential-duplicates/resolve", {"json": pair}),
+        "leave to settle one": ("POST", "/api/potential-duplicates/resolve", {"json": pair}),
         "its config": ("GET", f"/api/apps/{config_id}", {}),
     }
     return {name: session.status_of(method, path, **request) for name, (method, path, request) in doors.items()}

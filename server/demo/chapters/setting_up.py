@@ -11,6 +11,8 @@ from server.demo.people import Population
 from server.demo.phone import Phone
 from server.demo.remote import Remote, Session
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 
 def set_up(narrator: Narrator, remote: Remote, operator: Session, now: datetime) -> Cast:
     """Uploads the two configs and makes the accounts. Their ids are new with every run."""
@@ -60,8 +62,10 @@ def _check_artifact(narrator: Narrator, remote: Remote, first: Programme) -> Non
         (artifact["id"], len(artifact["entityForms"]), artifact["entityData"]),
         (first.config_id, 2, []),
     )
+    address = artifact["syncServerUrl"]
+    narrator.check(f"It learns there to sync with {address}", address.startswith(("http://", "https://")), True)
     code = remote.send("GET", f"/artifacts/{first.artifact_id}.png")
-    narrator.check("A QR code leads there", code.headers.get("content-type"), "image/png")
+    narrator.check("A QR code leads there", (code.headers.get("content-type"), code.content[:8]), ("image/png", _PNG))
 
 
 def _account(operator: Session, name: str, programme: Programme, role: str) -> Session:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from server.db import Connection
 from server.sync import queries
-from server.sync.event import UPDATES, Data, Event
-from server.sync.fold import LIVE, Entity, fold
+from server.sync.event import UPDATE_GROUP, UPDATES, Data, Event
+from server.sync.fold import GROUP, LIVE, Entity, fold
 from server.sync.records import entity_from, event_from
 
 
@@ -23,14 +23,22 @@ async def narrow(db: Connection, events: Sequence[Event], device_id: str, served
     seen = await _seen(db, sorted({event.entity_guid for event in updates}), device_id, served)
     for event in sorted(events, key=lambda event: event.place):
         if event.type in UPDATES and event.applied is None and event.entity_guid in seen:
-            event.applied = changed_fields(event.data, seen[event.entity_guid])
+            event.applied = changed_fields(_form(event), seen[event.entity_guid])
         if event.entity_guid in seen:
             seen[event.entity_guid] = {**seen[event.entity_guid], **event.fields}
 
 
 def changed_fields(whole: Data, seen: Data) -> Data:
     """The fields of the form that are not as they were seen."""
-    return {key: value for key, value in whole.items() if key != "members" and (key not in seen or seen[key] != value)}
+    return {key: value for key, value in whole.items() if key not in seen or seen[key] != value}
+
+
+def _form(event: Event) -> Data:
+    """The fields of a form: not its members, and not the mark by which a phone knows a group inside another."""
+    form = {key: value for key, value in event.data.items() if key != "members"}
+    if event.type == UPDATE_GROUP and form.get("type") == GROUP:
+        del form["type"]
+    return form
 
 
 async def _seen(db: Connection, guids: list[str], device_id: str, served: int) -> dict[str, Data]:

@@ -97,6 +97,19 @@ def test_pull_goes_on_until_there_is_no_cursor_and_next_time_from_the_last_times
     ]
 
 
+def test_pulled_event_that_cannot_be_applied_is_told() -> None:
+    event = {"type": "add-member", "entityGuid": "h", "data": {"members": []}, "timestamp": "1000-01-01T00:00:01.000Z"}
+    phone = phone_of(lambda _: httpx.Response(200, json={"events": [event], "nextCursor": None}))
+    with pytest.raises(Unexpected, match="add-member: expected to be applied, found h is no group of this phone"):
+        phone.pull()
+
+
+def test_server_of_another_kind_is_told() -> None:
+    phone = phone_of(lambda _: httpx.Response(200, text="<h1>Welcome</h1>"))
+    with pytest.raises(Unexpected, match="expected JSON, found <h1>Welcome"):
+        phone.pull()
+
+
 def test_server_that_is_not_there_is_told_by_its_address() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)

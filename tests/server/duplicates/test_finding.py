@@ -1,5 +1,6 @@
 """Pairs found at push and settled, over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from server.duplicates.queries import MOST_HOLDERS
 from tests.conftest import Croft, TenantHandle
 from tests.server.entities.records import Json, behind, event, fetch, person, push
 
-TWIN = {"name": "Fatuma Hassan", "dateOfBirth": "1990-03-17"}
+TWIN: Json = {"name": "Fatuma Hassan", "dateOfBirth": "1990-03-17"}
 PAIRS = "/api/potential-duplicates"
 
 
@@ -165,6 +166,14 @@ async def test_pushing_the_same_again_opens_nothing_anew(tenant: TenantHandle) -
     await push(tenant, one, two)
     await push(tenant, one, two)
     assert len(await pairs(tenant)) == 1
+
+
+async def test_twins_pushed_at_the_same_moment_are_found(tenant: TenantHandle) -> None:
+    callers = [await tenant.caller() for _ in range(4)]
+    for turn in range(4):
+        fields = {"name": f"Person {turn}", "dateOfBirth": "1990-03-17"}
+        await asyncio.gather(*(push(tenant, person(**fields), caller=caller) for caller in callers))
+    assert len(await pairs(tenant)) == 4 * (4 * 3 // 2)
 
 
 async def test_pair_is_seen_by_no_other_tenant(croft: Croft, tenant: TenantHandle) -> None:

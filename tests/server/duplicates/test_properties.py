@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
+import orjson
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,8 +61,6 @@ async def open_pairs(db: Connection) -> list[frozenset[str]]:
 
 async def matching(db: Connection) -> set[frozenset[str]]:
     """Every pair of live entities that share a key, found by comparing each with each."""
-    import orjson
-
     rows = await db.fetch("SELECT guid, name, entity_name, type, data::text FROM entities WHERE state = 'live'")
     keys = {
         row["guid"]: keys_of(row["entity_name"] or row["type"], row["name"], orjson.loads(row["data"]), DEFAULT_RULES)
@@ -126,16 +124,3 @@ async def test_settled_pair_stays_settled_whatever_comes_after(tenant: TenantHan
             await load_and_find_pairs(db, [made], account="1", at=AT)
             await rescan(db, AT)
             assert await open_pairs(db) == []
-
-
-async def test_pairs_never_hold_an_entity_twice_in_the_database(tenant: TenantHandle) -> None:
-    async with behind(tenant) as db:
-        await db.execute(INSERT_PAIR, "one", "two")
-        try:
-            await db.execute(INSERT_PAIR, "two", "one")
-        except asyncpg.UniqueViolationError:
-            return
-    raise AssertionError("the same pair stands twice")
-
-
-INSERT_PAIR = "INSERT INTO duplicates (entity_guid, duplicate_guid, rule, found_at) VALUES ($1, $2, '', now())"
