@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         "https://app.example.org. * is every origin, which is safe as far as the browser goes: tokens travel in a "
         "header, cookies are never accepted from another origin. The word none: no origin at all.",
     )
+    trusted_proxies: Names = Field(
+        ("127.0.0.1",),
+        description="Addresses or networks of reverse proxies, separated by commas, whose X-Forwarded-For and "
+        "X-Forwarded-Proto headers are believed. The word none: nobody's.",
+    )
     croft_home: Path = Field(
         Path(".croft"), description="Directory of what the server keeps beside the database: the embedded PostgreSQL "
         "and the secrets made at first start. Relative to the current directory.",
@@ -150,7 +155,7 @@ class Settings(BaseSettings):
         """Where migrations and LISTEN connect; None with the embedded database."""
         return self.postgres_direct or self.postgres
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str) and value.strip().lower() == "none":

@@ -13,7 +13,7 @@ import uvicorn
 
 from server.app import build_app
 from server.db import Database
-from server.db.installation import install, pending_shared_migrations
+from server.db.installation import install, login_of, pending_shared_migrations
 from server.db.migrations import tenant_migrations
 from server.db.pool import Limits
 from server.health.cluster import check_cluster
@@ -56,7 +56,7 @@ class Prepared:
 
 async def install_shared_schema(addresses: Addresses) -> list[str]:
     """Creates or brings up to date the shared schema. Returns the migrations that ran."""
-    serving_login = await _login_of(addresses.serving)
+    serving_login = await login_of(addresses.serving)
     db = await asyncpg.connect(addresses.direct)
     try:
         async with db.transaction():
@@ -140,6 +140,7 @@ def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         date_header=True,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
@@ -186,12 +187,3 @@ async def _ensure_admin(settings: Settings, database: Database) -> bool:
     return await ensure_admin(
         database, settings.admin_email, settings.admin_password.get_secret_value(), cost=settings.bcrypt_cost
     )
-
-
-async def _login_of(dsn: str) -> str:
-    db = await asyncpg.connect(dsn, statement_cache_size=0)
-    try:
-        async with db.transaction():
-            return str(await db.fetchval("SELECT session_user"))
-    finally:
-        await db.close()

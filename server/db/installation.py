@@ -6,6 +6,8 @@ need it. Role names are cluster-wide, so the owner's carries a random part and i
 
 import secrets
 
+import asyncpg
+
 from server.db.connection import Connection
 from server.db.migrations import apply_migrations, shared_migrations
 from server.db.scope import SHARED_SCHEMA, quoted
@@ -36,6 +38,16 @@ async def install(db: Connection, *, serving: str) -> list[str]:
         await db.execute(f"REVOKE TEMP ON DATABASE {quoted(database)} FROM PUBLIC")
         await db.execute("INSERT INTO installation (owner_role) VALUES ($1)", owner)
     return done
+
+
+async def login_of(dsn: str) -> str:
+    """The login that the address leads to; a transaction, so that it works through a PgBouncer."""
+    db = await asyncpg.connect(dsn, statement_cache_size=0)
+    try:
+        async with db.transaction():
+            return str(await db.fetchval("SELECT session_user"))
+    finally:
+        await db.close()
 
 
 async def create_role(db: Connection, stem: str, *, grant_to: str) -> str:

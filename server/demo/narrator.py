@@ -8,7 +8,7 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -60,7 +60,8 @@ class Narrator:
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
         """A table; columns that hold numbers alone stand to the right."""
-        table = Table(box=box.SIMPLE_HEAD if self._console.is_terminal else box.ASCII2, header_style="bold")
+        terminal = self._console.is_terminal
+        table = Table(box=box.SIMPLE_HEAD if terminal else box.ASCII2, show_edge=not terminal, header_style="bold")
         for column, heading in enumerate(headings):
             numbers = bool(rows) and all(isinstance(row[column], int) for row in rows)
             table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
@@ -84,10 +85,9 @@ class Narrator:
     def progress(self, label: str, total: int) -> Iterator[Advance]:
         """Within the block, what it gives is called with how many more are done."""
         bar = Progress(
-            TextColumn(" " * (_INDENT - 1) + "{task.description}"),
+            TextColumn(" " * _INDENT + "{task.description}"),
             BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )

@@ -55,6 +55,7 @@ def _sum_up(cast: Cast, remote: Remote, seconds: float) -> None:
             ("Checks passed", f"{narrator.checks}", f"in {seconds:.1f} seconds altogether"),
         ],
     )
+    remote.send("GET", "/api-docs")
     artifact = f"{remote.url}/artifacts/{cast.programme.artifact_id}"
     narrator.say("To look at:")
     narrator.facts(

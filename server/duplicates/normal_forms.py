@@ -21,13 +21,12 @@ def plain_text(value: Any) -> str:
     """Letters and digits without case, accents and punctuation, words parted by one space."""
     text = _text(value)
     if text.isascii():
-        text = text.lower()
-    else:
-        # Folding case can bring forth what decomposes again, hence twice.
-        for _ in range(2):
-            text = unicodedata.normalize("NFKD", text).casefold()
-        text = unicodedata.normalize("NFKD", text)
-    return " ".join("".join(_plain_letter(letter) for letter in text).split())
+        return " ".join(text.translate(_PLAIN_ASCII).split())
+    # Folding case can bring forth what decomposes again, hence twice.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text).casefold()
+    text = unicodedata.normalize("NFKD", text)
+    return " ".join("".join(map(_plain_letter, text)).split())
 
 
 def plain_name(value: Any) -> str:
@@ -44,8 +43,8 @@ def plain_id(value: Any) -> str:
 
 def plain_phone(value: Any) -> str:
     """The last nine digits: the same with and without the country's prefix."""
-    digits = "".join(letter for letter in plain_text(value) if "0" <= letter <= "9")
-    return digits[-_PHONE_DIGITS:] if len(digits) >= _LEAST_PHONE_DIGITS and len(set(digits)) > 1 else ""
+    digits = "".join(letter for letter in plain_text(value) if "0" <= letter <= "9")[-_PHONE_DIGITS:]
+    return digits if len(digits) >= _LEAST_PHONE_DIGITS and len(set(digits)) > 1 else ""
 
 
 def plain_date(value: Any) -> str:
@@ -54,8 +53,9 @@ def plain_date(value: Any) -> str:
     Of `03/04/1990` the day is taken to stand first, unless that cannot be.
     """
     text = _text(value)
-    plain = plain_text(text)
-    return _date_in(_with_plain_digits(text).strip()) or _date_in(plain) or plain
+    if not text.isascii():
+        text = "".join(_digit(letter) or letter for letter in text)
+    return _date_in(text.strip()) or _date_in(plain_text(text)) or plain_text(text)
 
 
 def _date_in(text: str) -> str:
@@ -82,10 +82,6 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _with_plain_digits(text: str) -> str:
-    return "".join(_digit(letter) or letter for letter in text)
-
-
 def _digit(letter: str) -> str:
     """The digit as 0 to 9 in whatever script it is written; empty for what is no digit."""
     value = unicodedata.decimal(letter, None)
@@ -102,3 +98,6 @@ def _plain_letter(letter: str) -> str:
     if kind in ("Pd", "Pc") or letter.isspace():
         return " "
     return letter if kind[0] in "LNM" else ""
+
+
+_PLAIN_ASCII: Final = {code: _plain_letter(chr(code).lower()) for code in range(128)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import product
 from typing import Any, Final
@@ -94,7 +95,8 @@ class _Record:
 
     def first(self, spellings: Sequence[str], plain: Callable[[Any], str]) -> str:
         """The first of the fields that says something, in its normal form."""
-        return next((text for key in spellings if (text := plain(self._by_spelling.get(key)))), "")
+        present = (self._by_spelling[key] for key in spellings if key in self._by_spelling)
+        return next((text for value in present if (text := plain(value))), "")
 
     def field(self, key: str) -> str:
         """The field with exactly this name, in the normal form for what its name says it is."""
@@ -133,6 +135,7 @@ def _plain_for(key: str) -> Callable[[Any], str]:
     return plain_name if spelling in _NAMES else plain_text
 
 
+@lru_cache(maxsize=4096)
 def _spelling(key: str) -> str:
     """dateOfBirth, date_of_birth and "Date of birth" are one field."""
     return "".join(letter for letter in key.lower() if letter.isalnum())

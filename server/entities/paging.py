@@ -24,6 +24,8 @@ _LARGEST: Final = 2**63
 Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 """Text that the database can be asked for."""
 
+_Cursor = Annotated[str, Field(max_length=20_000)]
+
 
 def _at_least_one(number: int) -> int:
     return max(number, 1)
@@ -50,7 +52,7 @@ class PageQuery(BaseModel):
     limit: Annotated[int, AfterValidator(_rows)] | None = None
     pageSize: Annotated[int, AfterValidator(_rows)] | None = None
     page: Annotated[int, AfterValidator(_at_least_one)] = 1
-    after: Annotated[str | None, BeforeValidator(empty_is_absent), Field(max_length=20_000)] = None
+    after: Annotated[_Cursor | None, BeforeValidator(empty_is_absent)] = None
 
     def rows(self, default: int) -> int:
         """How many rows the page has at most."""

@@ -40,7 +40,12 @@ _COLUMNS: Final = (
     "e.guid, e.name, e.entity_name, e.type, e.data::text AS data, e.member_ids, e.version, e.external_id, e.updated_ms"
 )
 
-_OF_TYPE: Final = {True: "e.type = $1", False: "$1::text IS NULL"}
+# Written out, so that an index of one type alone can be chosen.
+_OF_TYPE: Final = {
+    "individual": "e.type = 'individual' AND $1::text IS NOT NULL",
+    "group": "e.type = 'group' AND $1::text IS NOT NULL",
+    None: "$1::text IS NULL",
+}
 _OF_FORM: Final = {True: "coalesce(nullif(e.entity_name, ''), e.type) = $2", False: "$2::text IS NULL"}
 _SINCE: Final = {True: "e.updated_ms >= $3", False: "$3::bigint IS NULL"}
 _NAMED: Final = {True: "strpos(lower(e.name), lower($4)) > 0", False: "$4::text IS NULL"}
@@ -70,7 +75,7 @@ async def list_entities(db: Connection, filters: Filters, window: Window) -> lis
         f"""
         SELECT {_COLUMNS} FROM entities e
         WHERE e.state = 'live'
-          AND {_OF_TYPE[filters.type is not None]} AND {_OF_FORM[filters.form is not None]}
+          AND {_OF_TYPE[filters.type]} AND {_OF_FORM[filters.form is not None]}
           AND {_SINCE[filters.updated_since_ms is not None]} AND {_NAMED[filters.search is not None]}
           AND {_WITH_PARTS[filters.name_parts is not None]}
           AND {_AFTER[window.order if window.after else ""]}
@@ -91,7 +96,7 @@ async def count_filtered(db: Connection, filters: Filters, most: int) -> int:
             SELECT count(*) FROM (
                 SELECT FROM entities e
                 WHERE e.state = 'live'
-                  AND {_OF_TYPE[filters.type is not None]} AND {_OF_FORM[filters.form is not None]}
+                  AND {_OF_TYPE[filters.type]} AND {_OF_FORM[filters.form is not None]}
                   AND {_SINCE[filters.updated_since_ms is not None]} AND {_NAMED[filters.search is not None]}
                   AND {_WITH_PARTS[filters.name_parts is not None]}
                 LIMIT $6

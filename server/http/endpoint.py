@@ -38,6 +38,9 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 _LARGE = 1024 * 1024
 """Bodies of more bytes are read in a thread, so that nobody else waits for them."""
 
+_STRANGERS_BODY = 64 * 1024
+"""What somebody who has not signed in may send at most, in bytes."""
+
 NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
 
 
@@ -79,15 +82,15 @@ class Endpoint:
         hints = tenant_hints(request, route)
         identity = await self._identify(request, hints)
         facts["account"] = identity.caller.account_id or ""
-        raw = await read_body(request, self._serving.max_body) if route.body or route.upload else b""
-        body = await self._body(request, raw)
+        if hints or route.tenant == "none":
+            self._admit(identity, named=bool(hints))
+        body = await self._body(request)
         if route.tenant != "none" and (named := named_in_body(body)):
             if not hints:
                 identity = await self._identify(request, [named])
             hints = [*hints, named]
         await self._check_one_tenant(request, hints, identity)
-        self._check_tenant(identity, named=bool(hints))
-        require(identity.caller, route.permission)
+        self._admit(identity, named=bool(hints))
         facts["tenant"] = identity.tenant.config_id if identity.tenant else ""
         query = parse_query(dict(request.query_params), route.query)
         async with self._transaction(identity.tenant) as db:
@@ -125,8 +128,14 @@ class Endpoint:
     async def _check_one_tenant(self, request: Request, hints: list[str], identity: Identity) -> None:
         """Two names of one tenant are fine, its config id and its number for instance; two tenants are not."""
         for other in set(hints[1:]) - {hints[0]} if hints else ():
-            if (await self._identify(request, [other])).tenant != identity.tenant:
+            tenant = (await self._identify(request, [other])).tenant
+            if tenant is None or identity.tenant is None or tenant.id != identity.tenant.id:
                 raise TENANTS_DISAGREE()
+
+    def _admit(self, identity: Identity, *, named: bool) -> None:
+        """Refuses a caller who may not do this here. Asked before the body is read, where it is known whereto."""
+        self._check_tenant(identity, named=named)
+        require(identity.caller, self._route.permission)
 
     def _check_tenant(self, identity: Identity, *, named: bool) -> None:
         route, tenant = self._route, identity.tenant
@@ -145,15 +154,20 @@ class Endpoint:
         if route.scope == "tenant" and tenant.schema_version != tenant_migrations()[-1].id:
             raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
-    async def _body(self, request: Request, raw: bytes) -> BaseModel | Upload | None:
-        if self._route.upload:
-            return await parse_upload(raw, request.headers)
-        if self._route.body is None:
+    async def _body(self, request: Request) -> BaseModel | Upload | None:
+        route = self._route
+        if route.body is None and not route.upload:
             return None
+        raw = await read_body(
+            request, min(_STRANGERS_BODY, self._serving.max_body) if route.is_public else self._serving.max_body
+        )
+        if route.upload:
+            return await parse_upload(raw, request.headers)
+        assert route.body is not None
         content_type = request.headers.get("content-type", "")
         if len(raw) > _LARGE:
-            return await asyncio.to_thread(parse_json, raw, self._route.body, content_type)
-        return parse_json(raw, self._route.body, content_type)
+            return await asyncio.to_thread(parse_json, raw, route.body, content_type)
+        return parse_json(raw, route.body, content_type)
 
     def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
         route = self._route
@@ -178,8 +192,8 @@ def tenant_hints(request: Request, route: Route) -> list[str]:
     """Every name of a tenant that path, query and header hold; the first is the one looked up."""
     if route.tenant == "none":
         return []
-    in_path = request.path_params.get(route.tenant_in_path) if route.tenant_in_path else None
-    named = [in_path, request.query_params.get("configId"), request.headers.get("x-tenant-id")]
+    in_path = [request.path_params[route.tenant_in_path]] if route.tenant_in_path else []
+    named = [*in_path, *request.query_params.getlist("configId"), *request.headers.getlist("x-tenant-id")]
     return list(dict.fromkeys(name for name in named if name))
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -11,7 +10,7 @@ import pytest_asyncio
 from server.db.embedded import EmbeddedPostgres
 from server.starting import Addresses
 from tests.conftest import new_database
-from tests.isolation.neighbours import Neighbours, neighbours
+from tests.isolation.neighbours import Neighbours, database_name, neighbours
 from tests.isolation.pgbouncer import find_pgbouncer, running_pgbouncer
 
 
@@ -24,9 +23,9 @@ class Bouncer:
 
     async def new_database(self) -> Addresses:
         """An empty database: served through PgBouncer, installed and migrated past it."""
-        direct = (await new_database(self.postgres)).direct
-        name = urlsplit(direct).path.removeprefix("/")
-        return Addresses(serving=f"postgresql://croft@127.0.0.1:{self.port}/{name}", direct=direct)
+        addresses = await new_database(self.postgres)
+        serving = f"postgresql://croft@127.0.0.1:{self.port}/{database_name(addresses)}"
+        return Addresses(serving, addresses.direct)
 
 
 @pytest.fixture(scope="session")

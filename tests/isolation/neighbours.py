@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from server.db import Database
 from server.starting import Addresses, install_shared_schema
@@ -35,6 +36,11 @@ async def neighbours(
     async with Database(addresses.serving, size=pool_size, prepared_statements=prepared_statements) as database:
         made = [await _provision(database, name) for name in NAMES[:tenants]]
         yield Neighbours(database, addresses, tuple(made))
+
+
+def database_name(addresses: Addresses) -> str:
+    """The name of the database."""
+    return urlsplit(addresses.direct).path.removeprefix("/")
 
 
 async def _provision(database: Database, name: str) -> Tenant:

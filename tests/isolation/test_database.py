@@ -12,7 +12,7 @@ from server.db.embedded import EmbeddedPostgres
 from server.db.errors import problem_of
 from server.db.scope import SHARED_SCHEMA
 from server.starting import Addresses, install_shared_schema
-from tests.isolation.neighbours import PLANTED, Neighbours
+from tests.isolation.neighbours import PLANTED, Neighbours, database_name
 
 OF_EVERY_TABLE = (
     "SELECT count(*) FROM {table}",
@@ -118,15 +118,11 @@ def south(pair: Neighbours) -> Scope:
 
 @asynccontextmanager
 async def as_superuser(cluster: EmbeddedPostgres, pair: Neighbours) -> AsyncIterator[Connection]:
-    db = await asyncpg.connect(cluster.superuser_dsn(database_of(pair)))
+    db = await asyncpg.connect(cluster.superuser_dsn(database_name(pair.addresses)))
     try:
         yield db
     finally:
         await db.close()
-
-
-def database_of(pair: Neighbours) -> str:
-    return pair.addresses.direct.split("?")[0].rsplit("/", 1)[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -205,7 +201,7 @@ async def test_right_that_no_tenant_has(pair: Neighbours, north: Scope, south: S
         "other": south.schema,
         "own_role": north.role,
         "other_role": south.role,
-        "database": database_of(pair),
+        "database": database_name(pair.addresses),
     }
     assert not await allows(pair.database, north, statement.format(**names))
 

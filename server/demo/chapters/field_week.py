@@ -24,8 +24,8 @@ def register_offline(cast: Cast, households: int) -> None:
     everywhere = cast.population.households(households - 1)
     shared = sum(each.inner is not None for each in everywhere)
     narrator.say(
-        f"Amina and Teo go from door to door. Together they register {households:,} households; {shared:,} of them share "
-        "the house with the household of a grown-up child."
+        f"Amina and Teo go from door to door. Together they register {households:,} households. In {shared:,} of "
+        "them, a grown-up child has a household under the same roof."
     )
     half = len(everywhere) // 2
     _register_rosa(cast)

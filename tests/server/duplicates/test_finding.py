@@ -171,7 +171,7 @@ async def test_pushing_the_same_again_opens_nothing_anew(tenant: TenantHandle) -
 async def test_twins_pushed_at_the_same_moment_are_found(tenant: TenantHandle) -> None:
     callers = [await tenant.caller() for _ in range(4)]
     for turn in range(4):
-        fields = {"name": f"Person {turn}", "dateOfBirth": "1990-03-17"}
+        fields: Json = {"name": f"Person {turn}", "dateOfBirth": "1990-03-17"}
         await asyncio.gather(*(push(tenant, person(**fields), caller=caller) for caller in callers))
     assert len(await pairs(tenant)) == 4 * (4 * 3 // 2)
 

@@ -26,6 +26,7 @@ values = st.one_of(
 @pytest.mark.parametrize("normal_form", NORMAL_FORMS)
 @given(value=values)
 @example("(1990-03-17)")
+@example("1000000000")
 @example("ΐ\u0345ß\u1e9e\ufb03İ")
 def test_normal_form_of_a_normal_form_is_itself(normal_form: Callable[[Any], str], value: Any) -> None:
     once = normal_form(value)
@@ -100,7 +101,7 @@ def test_phone_is_its_last_nine_digits() -> None:
     assert plain_phone("+254 700 123 456") == plain_phone("0700-123456") == plain_phone(700123456) == "700123456"
 
 
-@pytest.mark.parametrize("written", ["12345", "0000000000", "none", "+"])
+@pytest.mark.parametrize("written", ["12345", "0000000000", "+1 000 000 000", "none", "+"])
 def test_phone_that_cannot_be_one_says_nothing(written: str) -> None:
     assert plain_phone(written) == ""
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -125,7 +126,7 @@ async def test_entities_of_one_moment_are_all_on_the_pages(tenant: TenantHandle)
 
 async def test_page_keeps_the_filters_in_its_link(crowd: TenantHandle) -> None:
     url = f"{PATH}?configId={crowd.config_id}&limit=1&type=individual&form=adult&search=a&updatedSince=2024-05-01"
-    assert {each["guid"] for each in await all_pages(crowd, url)} == {"p0", "p4"}
+    assert {each["guid"] for each in await all_pages(crowd, url)} == {"p0", "p2", "p4"}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ async def missing(tenant: TenantHandle, path: str, **query: Any) -> str:
 @pytest.mark.parametrize("guid", ["O'Brien", "100%", "ключ", "🙂", "a b", "count?", "x" * 200])
 async def test_entity_with_an_awkward_guid_is_found(tenant: TenantHandle, guid: str) -> None:
     await push(tenant, person("Ana", guid=guid))
-    path = str(httpx.URL("http://x").copy_with(path=f"{PATH}/{guid}").raw_path, "ascii")
+    path = f"{PATH}/{quote(guid, safe='')}"
     assert (await fetch(tenant, path))["guid"] == guid
     assert len(await fetch(tenant, f"{path}/events")) == 1
 

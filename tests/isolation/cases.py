@@ -1,0 +1,270 @@
+"""Every route: who may call it at home, and how to call it so that it works. A new route needs a line and a case here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, permutations
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from server.app import build_app
+from server.http.endpoint import Endpoint
+from server.http.route import Route
+from tests.conftest import PASSWORD, settings_for_tests, small_config, upload_of
+from tests.isolation.world import CALLERS, Things, audit_entry_of, submission
+
+# What each caller is answered in his own tenant; the stranger is a member of none, the operator of none either.
+AT_HOME = """
+                                           viewer collector reviewer admin stranger nobody operator
+POST   /api/users/logout                   200    200       200      200   200      401    200
+GET    /api/users/check-token              200    200       200      200   200      401    200
+GET    /api/users/me                       200    200       200      200   200      401    200
+GET    /api/users                          403    403       403      403   403      401    200
+POST   /api/users                          403    403       403      403   403      401    201
+PUT    /api/users/{user}                   403    403       403      403   403      401    200
+DELETE /api/users/{user}                   403    403       403      403   403      401    200
+POST   /api/apps                           403    403       403      200   403      401    200
+GET    /api/apps                           200    200       200      200   200      401    200
+GET    /api/apps/{id}                      200    200       200      200   403      401    200
+PUT    /api/apps/{id}                      403    403       403      200   403      401    200
+DELETE /api/apps/{id}                      403    403       403      403   403      401    200
+GET    /api/apps/{id}/versions             200    200       200      200   403      401    200
+POST   /api/apps/{id}/rollback             403    403       403      200   403      401    200
+POST   /api/tenants                        403    403       403      403   403      401    201
+GET    /api/tenants                        403    403       403      403   403      401    200
+GET    /api/tenants/{id}                   403    403       403      403   403      401    200
+DELETE /api/tenants/{id}                   403    403       403      403   403      401    200
+POST   /api/tenants/{id}/suspend           403    403       403      403   403      401    200
+POST   /api/tenants/{id}/resume            403    403       403      403   403      401    200
+POST   /api/tenants/{id}/restore           403    403       403      403   403      401    409
+POST   /api/sync/push                      403    200       403      200   403      401    200
+GET    /api/sync/pull                      403    200       200      200   403      401    200
+POST   /api/sync/push/audit-logs           403    200       403      200   403      401    200
+GET    /api/sync/pull/audit-logs           403    200       200      200   403      401    200
+POST   /api/sync/external                  403    403       403      502   403      401    502
+GET    /api/sync/quarantine                403    403       200      200   403      401    200
+GET    /api/entities                       200    200       200      200   403      401    200
+GET    /api/entities/count                 200    200       200      200   403      401    200
+GET    /api/entities/count-by-form         200    200       200      200   403      401    200
+GET    /api/entities/{guid}                200    200       200      200   403      401    200
+GET    /api/entities/{guid}/events         200    200       200      200   403      401    200
+GET    /api/potential-duplicates           200    200       200      200   403      401    200
+POST   /api/potential-duplicates/resolve   403    403       200      200   403      401    200
+"""
+
+# At a neighbour's door: the same where the address leads to no tenant; else 403 for everybody who is signed in, 401 for
+# nobody, and as at home for the operator.
+FORBIDDEN, NOT_SIGNED_IN, DISAGREE = 403, 401, 400
+
+# Answered to everybody, signed in or not.
+PUBLIC = """
+POST   /api/users/login
+GET    /artifacts/{artifact}.json
+GET    /artifacts/{artifact}.png
+GET    /health
+GET    /ready
+GET    /metrics
+GET    /openapi.json
+GET    /api-docs
+GET    /api-docs/{name}
+"""
+
+_numbers = count(1)
+
+
+def _none(_: Things) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How to call a route about the things of a tenant; without the tenant's name, which `send` adds.
+
+    destroys: what it does to the tenant or the account cannot be done twice.
+    """
+
+    path: Callable[[Things], dict[str, Any]] = _none
+    query: Callable[[Things], dict[str, Any]] = _none
+    body: Callable[[Things], dict[str, Any]] | None = None
+    upload: Callable[[Things], dict[str, Any]] | None = None
+    destroys: bool = False
+
+
+def _id(things: Things) -> dict[str, Any]:
+    return {"id": things.config_id}
+
+
+def _account(things: Things) -> dict[str, Any]:
+    return {"user": things.account}
+
+
+def _entity(things: Things) -> dict[str, Any]:
+    return {"guid": things.entity}
+
+
+def _cursor(things: Things) -> dict[str, Any]:
+    """From the start at home; the cursor of another tenant tells something else there."""
+    return {"since": things.cursor}
+
+
+def _config(things: Things) -> dict[str, Any]:
+    return small_config(things.config_id)
+
+
+def _new_user(_: Things) -> dict[str, Any]:
+    return {"email": f"invited{next(_numbers)}@croft.test", "password": PASSWORD, "role": "USER"}
+
+
+def _new_tenant(_: Things) -> dict[str, Any]:
+    return {"id": f"opened-{next(_numbers)}", "name": "Opened"}
+
+
+def _events(things: Things) -> dict[str, Any]:
+    """Changes to everything there is, by every event that reaches another entity; the first guid is known already."""
+    newcomer = {"guid": str(uuid4()), "name": "Intruder"}
+    events = [
+        submission("create-individual", things.entity, {"name": "Intruder"}, guid=things.event),
+        submission("update-individual", things.entity, {"name": "Intruder"}),
+        submission("add-member", things.group, {"members": [newcomer, {"guid": things.twin}]}),
+        submission("update-group", things.group, {"members": [{"guid": things.entity, "name": "Intruder"}]}),
+        submission("remove-member", things.group, {"memberId": newcomer["guid"]}),
+        submission(
+            "resolve-duplicate",
+            things.entity,
+            {"duplicates": [{"entityGuid": things.entity, "duplicateGuid": things.twin}], "shouldDelete": False},
+        ),
+        submission("delete-entity", str(uuid4()), {"guid": things.twin}),
+    ]
+    return {"events": events}
+
+
+def _audit_logs(things: Things) -> dict[str, Any]:
+    return {"auditLogs": [audit_entry_of(things.audit_entry, things.entity, things.event)]}
+
+
+def _pair(things: Things) -> dict[str, Any]:
+    return {"newItem": things.twin, "existingItem": things.entity, "shouldDeleteNewItem": False}
+
+
+CASES: dict[str, Case] = {
+    "POST /api/users/logout": Case(destroys=True),
+    "GET /api/users/check-token": Case(),
+    "GET /api/users/me": Case(),
+    "GET /api/users": Case(),
+    "POST /api/users": Case(body=_new_user),
+    "PUT /api/users/{user}": Case(path=_account, body=_none),
+    "DELETE /api/users/{user}": Case(path=_account, destroys=True),
+    "POST /api/apps": Case(upload=_config),
+    "GET /api/apps": Case(),
+    "GET /api/apps/{id}": Case(path=_id),
+    "PUT /api/apps/{id}": Case(path=_id, upload=_config),
+    "DELETE /api/apps/{id}": Case(path=_id, destroys=True),
+    "GET /api/apps/{id}/versions": Case(path=_id),
+    "POST /api/apps/{id}/rollback": Case(path=_id, body=lambda _: {"number": 1}),
+    "POST /api/tenants": Case(body=_new_tenant),
+    "GET /api/tenants": Case(),
+    "GET /api/tenants/{id}": Case(path=_id),
+    "DELETE /api/tenants/{id}": Case(path=_id, destroys=True),
+    "POST /api/tenants/{id}/suspend": Case(path=_id, destroys=True),
+    "POST /api/tenants/{id}/resume": Case(path=_id),
+    "POST /api/tenants/{id}/restore": Case(path=_id, body=_none),
+    "POST /api/sync/push": Case(body=_events),
+    "GET /api/sync/pull": Case(query=_cursor),
+    "POST /api/sync/push/audit-logs": Case(body=_audit_logs),
+    "GET /api/sync/pull/audit-logs": Case(),
+    "POST /api/sync/external": Case(body=_none),
+    "GET /api/sync/quarantine": Case(),
+    "GET /api/entities": Case(),
+    "GET /api/entities/count": Case(),
+    "GET /api/entities/count-by-form": Case(),
+    "GET /api/entities/{guid}": Case(path=_entity, query=lambda _: {"deleted": "true"}),
+    "GET /api/entities/{guid}/events": Case(path=_entity),
+    "GET /api/potential-duplicates": Case(query=lambda _: {"detail": "true"}),
+    "POST /api/potential-duplicates/resolve": Case(body=_pair),
+}
+
+
+def _table() -> dict[str, Route]:
+    """The route table as the application has it."""
+    table = {}
+    for each in build_app(settings_for_tests(), "postgresql://").routes:
+        endpoint = getattr(each, "endpoint", None)
+        owner = getattr(endpoint, "__self__", None)
+        assert isinstance(owner, Endpoint), f"{each} does not come from the route table"
+        table[f"{owner._route.method} {owner._route.path}"] = owner._route
+    return table
+
+
+def _statuses() -> dict[str, dict[str, int]]:
+    header, *lines = AT_HOME.strip("\n").splitlines()
+    assert header.split() == list(CALLERS)
+    cells = [line.split() for line in lines]
+    return {
+        f"{method} {path}": dict(zip(CALLERS, map(int, statuses), strict=True)) for method, path, *statuses in cells
+    }
+
+
+ROUTES = _table()
+STATUSES = _statuses()
+PUBLIC_ROUTES = [" ".join(line.split()) for line in PUBLIC.strip().splitlines()]
+OF_A_TENANT = [name for name in STATUSES if name in ROUTES and ROUTES[name].tenant != "none"]
+
+Names = Mapping[str, str]
+"""How a request names tenants: by "path", "query", "header", "body" or "upload"."""
+
+
+def ways(name: str) -> list[str]:
+    """Where a request to the route can name its tenant."""
+    route = ROUTES[name]
+    found = ["query", "header"] if route.tenant != "none" else []
+    found += ["path"] if route.tenant_in_path else []
+    found += ["body"] if route.body is not None and "configId" in route.body.model_fields else []
+    found += ["upload"] if route.upload else []
+    return found
+
+
+def _named_always(name: str) -> list[str]:
+    return [way for way in ways(name) if way in ("path", "upload")]
+
+
+def namings(name: str, things: Things) -> Iterator[Names]:
+    """Every way to name the one tenant, by its config id and by its number where that is a name."""
+    always = dict.fromkeys(_named_always(name), things.config_id)
+    if always:
+        yield always
+    for way in ways(name):
+        yield {**always, way: things.config_id}
+        if way in ("query", "header"):
+            yield {**always, way: str(things.number)}
+
+
+def disagreements(name: str, one: Things, other: Things) -> Iterator[Names]:
+    """Every way to name both tenants at once, in both orders."""
+    for first, second in permutations(ways(name), 2):
+        always = dict.fromkeys(_named_always(name), one.config_id)
+        yield {**always, first: one.config_id, second: other.config_id}
+        if second in ("query", "header"):
+            yield {**always, first: one.config_id, second: str(other.number)}
+
+
+async def send(client: httpx.AsyncClient, name: str, things: Things, names: Names) -> httpx.Response:
+    """Calls the route about the things, naming tenants as told."""
+    route, case = ROUTES[name], CASES[name]
+    path = case.path(things)
+    if route.tenant_in_path:
+        path[route.tenant_in_path] = names.get("path", things.config_id)
+    query = case.query(things) | ({"configId": names["query"]} if "query" in names else {})
+    headers = {"X-Tenant-Id": names["header"]} if "header" in names else {}
+    content: dict[str, Any] = {}
+    if case.body is not None:
+        content["json"] = case.body(things) | ({"configId": names["body"]} if "body" in names else {})
+    if case.upload is not None:
+        document = case.upload(things) | ({"id": names["upload"]} if "upload" in names else {})
+        content["files"] = {"config": upload_of(document)}
+    return await client.request(route.method, route.path.format(**path), params=query, headers=headers, **content)
+
+
+def tells(answer: httpx.Response, things: Things) -> bool:
+    """Whether the answer holds anything of the tenant."""
+    return things.mark in answer.text or any(things.mark in value for value in answer.headers.values())
