@@ -27,6 +27,11 @@ CREATE INDEX entities_fed ON entities (fed_seq, guid);
 
 CREATE INDEX entities_updated ON entities (updated_ms, guid) WHERE state = 'live';
 
+CREATE INDEX entities_form ON entities ((coalesce(nullif(entity_name, ''), type)), updated_ms, guid)
+WHERE state = 'live';
+
+CREATE INDEX entities_groups ON entities (updated_ms, guid) WHERE state = 'live' AND type = 'group';
+
 CREATE INDEX entities_name ON entities (name, guid) WHERE state = 'live';
 
 CREATE INDEX entities_name_parts ON entities USING gin (name_parts) WHERE state = 'live';

@@ -50,11 +50,14 @@ async def find_pairs(db: Connection, pushed: Pushed, source: Source) -> None:
 
 
 async def load_and_find_pairs(
-    db: Connection, events: Sequence[dict[str, Any]], *, account: str, at: datetime
+    db: Connection, events: Sequence[dict[str, Any]], *, account: str, at: datetime, rules_changed: bool = False
 ) -> Pushed:
-    """Pushes events that the server itself makes, and finds pairs among what they change."""
+    """Pushes events that the server itself makes, and finds pairs among what they change; or among all, by new rules."""
     pushed = await load_events(db, events, account=account, at=at)
-    await find_pairs(db, pushed, Source(account, OWN_DEVICE, at))
+    if rules_changed:
+        await rescan(db, at)
+    else:
+        await find_pairs(db, pushed, Source(account, OWN_DEVICE, at))
     return pushed
 
 

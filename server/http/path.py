@@ -15,6 +15,15 @@ from server.metrics.requests import RequestMetrics
 _METHODS = ["GET", "POST", "PUT", "DELETE"]
 _HEADERS = ["Authorization", "Content-Type", "X-Tenant-Id", "X-Device-Id", "X-Request-Id"]
 
+_SHOWN_HEADERS = [
+    "X-Request-Id",
+    "X-Total-Count",
+    "X-Total-Count-Relation",
+    "Link",
+    "Retry-After",
+    "Content-Disposition",
+]
+
 
 def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middleware]:
     """Request log, then problems, then CORS. Credentials travel in a header, never in a cookie of another origin."""
@@ -25,7 +34,7 @@ def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middlew
             allow_origins=list(cors_origins),
             allow_methods=_METHODS,
             allow_headers=_HEADERS,
-            expose_headers=["X-Request-Id", "X-Total-Count", "Link", "Retry-After", "Content-Disposition"],
+            expose_headers=_SHOWN_HEADERS,
             max_age=600,
         ),
         Middleware(Problems),

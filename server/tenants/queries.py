@@ -159,16 +159,18 @@ async def insert_head(db: Connection, epoch: str, base: int, carrier_key: bytes)
     )
 
 
-async def put_settings(db: Connection, settings: dict[str, Any]) -> None:
-    """Sets the settings that the config decides. In the tenant's schema."""
-    await db.execute(
+async def put_settings(db: Connection, settings: dict[str, Any]) -> set[str]:
+    """Sets the settings that the config decides, and gives the names of those that changed. In the tenant's schema."""
+    rows = await db.fetch(
         """
         INSERT INTO settings (name, value) SELECT * FROM unnest($1::text[], $2::jsonb[])
-        ON CONFLICT (name) DO UPDATE SET value = excluded.value
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE settings.value <> excluded.value
+        RETURNING name
         """,
         list(settings),
         [dump_json(value).decode() for value in settings.values()],
     )
+    return {row["name"] for row in rows}
 
 
 async def list_devices(db: Connection) -> list[str]:

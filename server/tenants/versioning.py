@@ -13,12 +13,17 @@ from server.tenants.acting import Actor
 from server.tenants.model import DELETED, Tenant
 from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT, UNKNOWN_VERSION
 
+_RULES = "duplicates"
+
 
 class LoadEvents(Protocol):
-    """Pushes events of the server's own into the schema of the scope; known ones have no effect."""
+    """Pushes events of the server's own into the schema of the scope; known ones have no effect.
+
+    `rules_changed` tells that the settings by which pairs of duplicates are found are other ones than before.
+    """
 
     def __call__(
-        self, db: Connection, events: list[dict[str, Any]], *, account: str, at: datetime
+        self, db: Connection, events: list[dict[str, Any]], *, account: str, at: datetime, rules_changed: bool
     ) -> Awaitable[object]: ...
 
 
@@ -53,9 +58,8 @@ async def store_version(db: Connection, tenant_id: int, config: AppConfig, actor
     )
     events = seed_events(config, at=actor.at, user_id=actor.account)
     async with scoped(db, before.scope):
-        await queries.put_settings(db, settings_of(config))
-        if events:
-            await load(db, events, account=actor.account, at=actor.at)
+        changed = await queries.put_settings(db, settings_of(config))
+        await load(db, events, account=actor.account, at=actor.at, rules_changed=_RULES in changed)
         count = await queries.count_entities(db)
     await queries.store_entities_counts(db, {tenant_id: count})
     return await lock_living(db, tenant_id)
@@ -86,7 +90,7 @@ def settings_of(config: AppConfig) -> dict[str, Any]:
     """
     rules = config.duplicates.rules
     return {
-        "duplicates": {
+        _RULES: {
             "rules": None if rules is None else [{"form": rule.form, "fields": rule.fields} for rule in rules],
             "blockSync": config.duplicates.block_sync,
         },

@@ -32,7 +32,9 @@ def _pip(*arguments: str) -> None:
 
 
 def test_installed_wheel_serves_without_a_checkout(installed: Path, tmp_path: Path) -> None:
-    with croft_process(cwd=tmp_path, program=[str(installed)], PYTHONPATH="", CROFT_HOME=str(tmp_path / "home")) as croft:
+    with croft_process(
+        cwd=tmp_path, program=[str(installed)], PYTHONPATH="", CROFT_HOME=str(tmp_path / "home")
+    ) as croft:
         assert httpx.get(f"{croft.url}/ready").json() == {"status": "ready", "tenantsBehind": 0}
         assert httpx.get(f"{croft.url}/api-docs").status_code == 200
     code = subprocess.run(

@@ -1,4 +1,7 @@
-"""Every route: who may call it at home, and how to call it so that it works. A new route needs a line and a case here."""
+"""Every route: who may call it at home, and how to call it so that it works.
+
+A new route needs a line in AT_HOME and a case in CASES, or a line in PUBLIC.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,7 +57,7 @@ POST   /api/potential-duplicates/resolve   403    403       200      200   403  
 """
 
 # At a neighbour's door: the same where the address leads to no tenant; else 403 for everybody who is signed in, 401 for
-# nobody, and as at home for the operator.
+# nobody, and as at home for the operator. Two names that disagree are 400 for who may enter where the first one leads.
 FORBIDDEN, NOT_SIGNED_IN, DISAGREE = 403, 401, 400
 
 # Answered to everybody, signed in or not.
@@ -81,6 +84,7 @@ def _none(_: Things) -> dict[str, Any]:
 class Case:
     """How to call a route about the things of a tenant; without the tenant's name, which `send` adds.
 
+    shows: the answer bears the tenant's mark, so an answer without a neighbour's mark says something.
     destroys: what it does to the tenant or the account cannot be done twice.
     """
 
@@ -88,6 +92,7 @@ class Case:
     query: Callable[[Things], dict[str, Any]] = _none
     body: Callable[[Things], dict[str, Any]] | None = None
     upload: Callable[[Things], dict[str, Any]] | None = None
+    shows: bool = False
     destroys: bool = False
 
 
@@ -101,11 +106,6 @@ def _account(things: Things) -> dict[str, Any]:
 
 def _entity(things: Things) -> dict[str, Any]:
     return {"guid": things.entity}
-
-
-def _cursor(things: Things) -> dict[str, Any]:
-    """From the start at home; the cursor of another tenant tells something else there."""
-    return {"since": things.cursor}
 
 
 def _config(things: Things) -> dict[str, Any]:
@@ -160,7 +160,7 @@ CASES: dict[str, Case] = {
     "GET /api/apps/{id}": Case(path=_id),
     "PUT /api/apps/{id}": Case(path=_id, upload=_config),
     "DELETE /api/apps/{id}": Case(path=_id, destroys=True),
-    "GET /api/apps/{id}/versions": Case(path=_id),
+    "GET /api/apps/{id}/versions": Case(path=_id, shows=True),
     "POST /api/apps/{id}/rollback": Case(path=_id, body=lambda _: {"number": 1}),
     "POST /api/tenants": Case(body=_new_tenant),
     "GET /api/tenants": Case(),
@@ -170,17 +170,17 @@ CASES: dict[str, Case] = {
     "POST /api/tenants/{id}/resume": Case(path=_id),
     "POST /api/tenants/{id}/restore": Case(path=_id, body=_none),
     "POST /api/sync/push": Case(body=_events),
-    "GET /api/sync/pull": Case(query=_cursor),
+    "GET /api/sync/pull": Case(shows=True),
     "POST /api/sync/push/audit-logs": Case(body=_audit_logs),
-    "GET /api/sync/pull/audit-logs": Case(),
+    "GET /api/sync/pull/audit-logs": Case(shows=True),
     "POST /api/sync/external": Case(body=_none),
-    "GET /api/sync/quarantine": Case(),
-    "GET /api/entities": Case(),
+    "GET /api/sync/quarantine": Case(shows=True),
+    "GET /api/entities": Case(shows=True),
     "GET /api/entities/count": Case(),
     "GET /api/entities/count-by-form": Case(),
-    "GET /api/entities/{guid}": Case(path=_entity, query=lambda _: {"deleted": "true"}),
-    "GET /api/entities/{guid}/events": Case(path=_entity),
-    "GET /api/potential-duplicates": Case(query=lambda _: {"detail": "true"}),
+    "GET /api/entities/{guid}": Case(path=_entity, query=lambda _: {"deleted": "true"}, shows=True),
+    "GET /api/entities/{guid}/events": Case(path=_entity, shows=True),
+    "GET /api/potential-duplicates": Case(query=lambda _: {"detail": "true"}, shows=True),
     "POST /api/potential-duplicates/resolve": Case(body=_pair),
 }
 
@@ -246,6 +246,17 @@ def disagreements(name: str, one: Things, other: Things) -> Iterator[Names]:
         yield {**always, first: one.config_id, second: other.config_id}
         if second in ("query", "header"):
             yield {**always, first: one.config_id, second: str(other.number)}
+
+
+def at_disagreement(name: str, caller: str, names: Names, home: Things) -> int:
+    """What a caller is answered who names two tenants. Path, query and header are looked at before the body."""
+    if caller == "nobody":
+        return NOT_SIGNED_IN
+    first = next(names[way] for way in ("path", "query", "header") if way in names)
+    may_enter = caller == "operator" or (
+        first in (home.config_id, str(home.number)) and STATUSES[name][caller] != FORBIDDEN
+    )
+    return DISAGREE if may_enter else FORBIDDEN
 
 
 async def send(client: httpx.AsyncClient, name: str, things: Things, names: Names) -> httpx.Response:

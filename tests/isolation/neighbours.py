@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from server.db import Database
+from server.duplicates.finding import load_and_find_pairs
 from server.starting import Addresses, install_shared_schema
-from server.sync.seeding import load_events
 from server.tenants.acting import Actor
 from server.tenants.model import Tenant
 from server.tenants.uploading import apply_config
@@ -46,7 +46,7 @@ def database_name(addresses: Addresses) -> str:
 async def _provision(database: Database, name: str) -> Tenant:
     async with database.shared() as db:
         actor = Actor("test", datetime.now(UTC))
-        tenant = (await apply_config(db, small_config(name), actor, load_events)).tenant
+        tenant = (await apply_config(db, small_config(name), actor, load_and_find_pairs)).tenant
     async with database.inside(tenant.scope) as db:
         await db.execute(
             "INSERT INTO entities (guid, name) SELECT $1 || '-' || n, $1 FROM generate_series(1, $2) n", name, PLANTED

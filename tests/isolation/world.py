@@ -128,8 +128,13 @@ def marked_config(config_id: str, mark: str) -> dict[str, Any]:
         "version": mark,
         "entityForms": forms,
         "entityData": [{"name": "individual", "data": [{"id": "first", "name": f"Seed {mark}"}]}],
-        "externalSync": {"type": "openspp", "url": f"https://{mark}.test", "auth": "basic"},
-        "authConfigs": [{"type": "keycloak", "fields": {"realm": mark, "url": f"https://{mark}.test"}}],
+        "externalSync": {
+            "type": "openspp",
+            "url": f"https://{mark}.test",
+            "auth": "basic",
+            "credentials": {"username": mark, "password": f"secret {mark}"},
+        },
+        "authConfigs": [{"type": "keycloak", "fields": {"realm": mark, "clientSecret": f"secret {mark}"}}],
         "duplicates": {"rules": [{"form": "individual", "fields": ["nationalId"]}]},
     }
 
@@ -178,16 +183,17 @@ async def _push(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> N
 async def _state(db: Connection, tenant: int) -> dict[str, str]:
     row = await db.fetchrow("SELECT schema_name, config_id FROM croft.tenants WHERE id = $1", tenant)
     assert row is not None
+    schema = row["schema_name"]
     tables = await db.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'S')",
-        row["schema_name"],
+        "SELECT relname, relkind = 'S' AS counts FROM pg_class "
+        "WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'S')",
+        schema,
     )
     assert len(tables) > 10
     state = {}
     for table in tables:
-        rows = await db.fetch(
-            f"SELECT t::text FROM {quoted(row['schema_name'])}.{quoted(table['relname'])} t ORDER BY 1"
-        )
+        content = "last_value::text" if table["counts"] else "t::text"
+        rows = await db.fetch(f"SELECT {content} FROM {quoted(schema)}.{quoted(table['relname'])} t ORDER BY 1")
         state[table["relname"]] = _digest(rows)
     members = "SELECT user_id FROM croft.memberships WHERE tenant_id = $1"
     shared = {

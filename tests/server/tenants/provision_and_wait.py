@@ -7,8 +7,8 @@ import asyncio
 import sys
 
 from server.db import Database
+from server.duplicates.finding import load_and_find_pairs
 from server.kit.clock import utc_now
-from server.sync.seeding import load_events
 from server.tenants.acting import Actor
 from server.tenants.uploading import apply_config
 
@@ -23,7 +23,7 @@ async def main(dsn: str, config_id: str, wanted: str) -> None:
 
     document = {"id": config_id, "name": "Half-made", "entityForms": [{"name": "person"}]}
     async with Database(dsn, size=1) as database, database.shared() as db:
-        await apply_config(db, document, Actor("test", utc_now()), load_events, on_step=wait_at)
+        await apply_config(db, document, Actor("test", utc_now()), load_and_find_pairs, on_step=wait_at)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 
 from server.db import Database, scoped
 from server.db.embedded import EmbeddedPostgres
+from server.duplicates.finding import load_and_find_pairs
 from server.kit.clock import utc_now
 from server.kit.problem import Problem
 from server.starting import Addresses, install_shared_schema
-from server.sync.seeding import load_events
 from server.tenants import lifecycle, queries
 from server.tenants.acting import Actor
 from server.tenants.migrating import migrate_tenants
@@ -228,7 +228,7 @@ async def test_purge_before_its_time_or_of_a_living_tenant_is_refused(croft: Cro
         async with database.shared() as db:
             await lifecycle.purge(db, number, timedelta(days=30), actor())
     async with database.shared() as db:
-        restored = await lifecycle.restore(db, str(number), None, actor(), load_events)
+        restored = await lifecycle.restore(db, str(number), None, actor(), load_and_find_pairs)
     assert restored.state == "active"
 
 
@@ -263,15 +263,15 @@ async def test_serving_login_that_owns_nothing_can_do_all_of_it(cluster: Embedde
     await install_shared_schema(Addresses(made.serving, superuser))
     async with Database(made.serving, size=1) as serving:
         async with serving.shared() as db:
-            tenant = (await apply_config(db, {**small_config("owned"), **SEEDS}, actor(), load_events)).tenant
+            tenant = (await apply_config(db, {**small_config("owned"), **SEEDS}, actor(), load_and_find_pairs)).tenant
         async with serving.shared() as db:
             await db.execute("UPDATE tenants SET schema_version = ''")
         assert (await migrate_tenants(superuser)).migrated == ("owned",)
         async with serving.shared() as db:
             await lifecycle.delete(db, tenant.id, actor())
-            await lifecycle.restore(db, "owned", None, actor(), load_events)
+            await lifecycle.restore(db, "owned", None, actor(), load_and_find_pairs)
             await lifecycle.delete(db, tenant.id, actor())
-            await lifecycle.restore(db, "owned", "owned-2", actor(), load_events)
+            await lifecycle.restore(db, "owned", "owned-2", actor(), load_and_find_pairs)
             await lifecycle.delete(db, tenant.id, actor())
             await lifecycle.purge(db, tenant.id, timedelta(), actor())
 
