@@ -34,7 +34,7 @@ CREATE INDEX entities_groups ON entities (updated_ms, guid) WHERE state = 'live'
 
 CREATE INDEX entities_name ON entities (name, guid) WHERE state = 'live';
 
-CREATE INDEX entities_name_parts ON entities USING gin (name_parts) WHERE state = 'live';
+CREATE INDEX entities_name_parts ON entities USING gin (name_parts) WITH (gin_pending_list_limit = 256) WHERE state = 'live';
 
 CREATE INDEX entities_external_id ON entities (external_id) WHERE external_id IS NOT NULL;
 

@@ -285,16 +285,27 @@ async def lock_head(db: Connection) -> None:
     await db.execute("SELECT head FROM sync_head FOR UPDATE")
 
 
-async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[Row]:
-    """Live entities whose name holds all the parts (groups of three letters), at most `limit`."""
+async def list_claiming(db: Connection, external_ids: Sequence[str]) -> list[Row]:
+    """The live entities that have one of the external ids."""
     return await db.fetch(
-        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2",
-        parts,
-        limit,
+        f"SELECT {ENTITY_COLUMNS} FROM entities WHERE state = 'live' AND external_id = ANY($1)", external_ids
     )
 
 
-async def list_with_name_containing(db: Connection, part: str, limit: int) -> list[Row]:
+async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[str]:
+    """Live entities whose name holds the parts (of the index of names), at most `limit`."""
+    rows = await db.fetch("SELECT guid FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2", parts, limit)
+    return [row["guid"] for row in rows]
+
+
+async def list_data_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[Row]:
+    """guid and data of live entities whose name holds the parts, at most `limit`."""
+    return await db.fetch(
+        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2", parts, limit
+    )
+
+
+async def list_data_with_name_containing(db: Connection, part: str, limit: int) -> list[Row]:
     """The same for a part too short to be indexed."""
     return await db.fetch(
         "SELECT guid, data FROM entities WHERE state = 'live' AND strpos(lower(name), $1) > 0 LIMIT $2", part, limit

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from server.db.embedded import EmbeddedPostgres
 from server.roles.permissions import Permission
-from tests.conftest import Croft, TenantHandle, new_database, start_croft
+from tests.conftest import Croft, TenantHandle, new_database, small_config, start_croft
 from tests.isolation.cases import (
     CASES,
     DISAGREE,
@@ -162,6 +162,16 @@ async def test_two_unknown_names_disagree_too(world: World) -> None:
     query = {"configId": "opened-nowhere"}
     answer = await world.clients["operator"].post("/api/apps", params=query, json={"id": "other", "name": "Other"})
     assert answer.status_code == DISAGREE
+
+
+@pytest.mark.parametrize("role", [*MEMBERS, "stranger"])
+async def test_only_operators_open_a_tenant(world: World, role: str) -> None:
+    config = small_config("opened-by-a-member")
+    client = world.clients[role]
+    assert (await client.post("/api/apps", json=config)).status_code == FORBIDDEN
+    named = await client.post("/api/apps", json=config, params={"configId": world.home.config_id})
+    assert named.status_code == (DISAGREE if role == "admin" else FORBIDDEN)
+    assert (await world.croft.operator.get("/api/tenants/opened-by-a-member")).status_code == 404
 
 
 async def test_config_id_and_number_of_one_tenant_agree(world: World) -> None:

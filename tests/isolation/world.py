@@ -103,6 +103,7 @@ async def plant(croft: Croft) -> Things:
     events = [
         submission("create-individual", entity, person, guid=event, user=mark),
         submission("create-individual", twin, {**person, "village": mark}, user=mark),
+        submission("create-individual", str(uuid4()), {**person, "village": "a third that no case touches"}, user=mark),
         submission("create-group", group, {"name": f"House {mark}", "members": []}, user=mark),
         {"guid": str(uuid4()), "type": mark},
     ]

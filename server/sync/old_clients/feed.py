@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import orjson
 
 from server.db import Connection
+from server.db.connection import Row
 from server.entities.names import is_indexed, name_parts
 from server.sync import queries
-from server.sync.event import RESOLVE_DUPLICATE
+from server.sync.event import RESOLVE_DUPLICATE, Data
 from server.sync.fold import GROUP, LIVE, Entity
 from server.sync.old_clients.axis import logical_time, position_of
-from server.sync.old_clients.flags import can_be_flagged, is_flagged
-from server.sync.old_clients.page import Page, Pair, is_created_openly, page_events
+from server.sync.old_clients.flags import can_be_flagged, is_flagged, keys_to_share
+from server.sync.old_clients.page import Page, Pair, is_created_openly, open_data, page_events
 from server.sync.push import Source
 from server.sync.records import entity_from, event_from
 
@@ -53,18 +55,33 @@ def _after(position: int | None, base: int, head: int) -> int:
 
 
 async def _page(db: Connection, entities: Sequence[Entity], after: int, last: int) -> Page:
-    groups = [entity for entity in entities if entity.state == LIVE and entity.type == GROUP]
-    below = await _below(db, groups)
+    told, below = await _told(db, entities)
     custom_types = orjson.loads(await queries.find_setting(db, "custom-event-types") or b"[]")
     rows = await queries.list_events_of_types(db, [RESOLVE_DUPLICATE, *custom_types], after, last)
     events = [event_from(row) for row in rows]
     settled = [pair for event in events for pair in event.pairs]
+    openly = [each for each in told if is_created_openly(each)]
+    openly += [each for each in below.values() if each.type != GROUP and is_created_openly(each)]
     return Page(
-        entities=entities,
+        entities=told,
         below=below,
-        pairs=[*settled, *await _flagged(db, [each for each in entities if is_created_openly(each)])],
+        pairs=[*settled, *await _flagged(db, openly)],
         custom=[event for event in events if event.type != RESOLVE_DUPLICATE],
     )
+
+
+async def _told(db: Connection, entities: Iterable[Entity]) -> tuple[list[Entity], dict[str, Entity]]:
+    """The entities and, beside them, all others that claim an external id of theirs; and all that is below these."""
+    told = list(entities)
+    while True:
+        below = await _below(db, [each for each in told if each.state == LIVE and each.type == GROUP])
+        known = {each.guid for each in told} | below.keys()
+        claimed = {each.external_id for each in (*told, *below.values()) if each.external_id}
+        rows = await queries.list_claiming(db, list(claimed)) if claimed else []
+        rivals = [entity_from(row) for row in rows if row["guid"] not in known]
+        if not rivals:
+            return told, below
+        told += rivals
 
 
 async def _below(db: Connection, groups: Iterable[Entity]) -> dict[str, Entity]:
@@ -86,15 +103,25 @@ async def _flagged(db: Connection, records: Iterable[Entity]) -> list[Pair]:
     """
     pairs: list[Pair] = []
     for record in records:
-        if not can_be_flagged(record.data):
-            continue
-        rows = (
-            await queries.list_with_name_parts(db, name_parts(record.name), _MOST_ALIKE)
-            if is_indexed(record.name)
-            else await queries.list_with_name_containing(db, record.name.lower(), _MOST_ALIKE)
-        )
-        alike = [row for row in rows if row["guid"] != record.guid]
-        if len(alike) > _MANY_ALIKE:
-            alike = [row for row in alike if is_flagged(record.data, orjson.loads(row["data"]))]
-        pairs += [(record.guid, row["guid"]) for row in alike]
+        if can_be_flagged(record.data):
+            pairs += [(record.guid, other) for other in await _alike(db, record) if other != record.guid]
     return pairs
+
+
+async def _alike(db: Connection, record: Entity) -> list[str]:
+    if is_indexed(record.name):
+        alike = await queries.list_with_name_parts(db, name_parts(record.name), _MANY_ALIKE + 1)
+        if len(alike) <= _MANY_ALIKE:
+            return alike
+    return await _alike_in_all_fields(db, record)
+
+
+async def _alike_in_all_fields(db: Connection, record: Entity) -> list[str]:
+    rows = (
+        await queries.list_data_with_name_parts(db, name_parts(record.name), _MOST_ALIKE)
+        if is_indexed(record.name)
+        else await queries.list_data_with_name_containing(db, record.name.lower(), _MOST_ALIKE)
+    )
+    return [
+        row["guid"] for row in rows if row["guid"] != record.guid and is_flagged(record.data, orjson.loads(row["data"]))
+    ]

@@ -5,18 +5,23 @@ is built: what is listed as a member of a group is written anew; a deletion take
 that the phone does not have is made as it is told. In order:
 
 1. Everything gone, and every group about to come, is listed in the group carrier as an empty group, and the carrier is
-   deleted: the phone holds none of them any more, and their external ids are free.
+   deleted: the phone holds none of them any more, and their external ids are free. So are the carriers themselves,
+   which a phone still holds where a page before this one was broken off.
 2. People are listed with their whole data in the people carrier. Then that is listed in the group carrier as an empty
    group, which loses it its members, and the group carrier is deleted: the people stay, the carriers are gone.
-3. Each group is created with its whole data and all that is below it.
+3. Each group is created with its whole data and all that is below it. A group in several others is told whole where it
+   comes last, because a listing makes it anew; so no page grows beyond the number of its memberships.
 4. A person whose data could not be a member's entry is wiped as in 1 and created.
 5. Pairs that the phone will have flagged meanwhile are settled.
+
+A phone cannot hold two records with one external id, and fails at a page on which two claim it: one of them keeps it,
+the others are told without it.
 
 Events of types for which the app has appliers of its own follow as they were pushed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from server.sync.event import (
@@ -32,6 +37,9 @@ from server.sync.old_clients.axis import logical_time
 from server.sync.old_clients.marks import GROUP_CARRIER, PEOPLE_CARRIER, new_mark
 
 USER = "croft"
+_DEEPEST = 50
+"""How many groups may be in one another on a page."""
+
 _SYNC_LEVEL = 1
 
 Pair = tuple[str, str]
@@ -42,6 +50,7 @@ class Page:
     """What a page is made of.
 
     `entities` are those the page is about, tombstones too; `below` holds all that is below its groups, at any depth.
+    Whoever shares an external id with one of them has to be among them, too.
     """
 
     entities: Sequence[Entity]
@@ -72,6 +81,8 @@ _Made = tuple[str, str, str, Data]
 
 
 def _made_events(page: Page) -> Iterator[_Made]:
+    claiming = [each.guid for each in (*page.entities, *page.below.values()) if each.external_id]
+    page = _with_one_holder_each(page)
     live = {entity.guid: entity for entity in page.entities if entity.state == LIVE}
     groups = [entity for entity in live.values() if entity.type == GROUP]
     inside = _inside(groups, page.below)
@@ -81,18 +92,17 @@ def _made_events(page: Page) -> Iterator[_Made]:
     people = [e for e in live.values() if e.type != GROUP and e.guid not in inside and _fits_entry(e)]
 
     gone = [entity.guid for entity in page.entities if entity.state != LIVE]
-    freed = [entity.guid for entity in told if entity.type == GROUP or entity.external_id]
-    if gone or freed:
-        yield from _wipe([PEOPLE_CARRIER, *gone, *freed])
+    groups_to_come = [entity.guid for entity in told if entity.type == GROUP]
+    yield from _wipe(dict.fromkeys([PEOPLE_CARRIER, *gone, *groups_to_come, *claiming]))
     if people:
         yield "", PEOPLE_CARRIER, CREATE_GROUP, {"name": PEOPLE_CARRIER, "members": [_entry(each) for each in people]}
         yield from _wipe([PEOPLE_CARRIER])
-    for group in tops:
-        yield "", group.guid, CREATE_GROUP, _group_data(group, page.below, above=frozenset({group.guid}))
+    for group, data in _told_groups(tops, page.below):
+        yield "", group.guid, CREATE_GROUP, data
     if odd:
         yield from _wipe([each.guid for each in odd])
         for each in odd:
-            yield "", each.guid, CREATE_INDIVIDUAL, _whole(each)
+            yield "", each.guid, CREATE_INDIVIDUAL, open_data(each)
     if page.pairs:
         yield "", GROUP_CARRIER, RESOLVE_DUPLICATE, _settled(page.pairs)
 
@@ -124,6 +134,23 @@ def _wipe(guids: Iterable[str]) -> Iterator[_Made]:
     yield "", GROUP_CARRIER, DELETE_ENTITY, {"name": GROUP_CARRIER}
 
 
+def _with_one_holder_each(page: Page) -> Page:
+    """The page with every external id left to one entity alone: of those that claim it, the one with the least guid."""
+    holders: dict[str, str] = {}
+    for guid, entity in sorted({**page.below, **{each.guid: each for each in page.entities}}.items()):
+        if entity.external_id:
+            holders.setdefault(entity.external_id, guid)
+
+    def told(entity: Entity) -> Entity:
+        if not entity.external_id or holders[entity.external_id] == entity.guid:
+            return entity
+        data = {key: value for key, value in entity.data.items() if key != "externalId"}
+        return replace(entity, external_id=None, data=data)
+
+    below = {guid: told(entity) for guid, entity in page.below.items()}
+    return replace(page, entities=[told(entity) for entity in page.entities], below=below)
+
+
 def is_created_openly(entity: Entity) -> bool:
     """Whether a page creates it by an event of its own, which is when a phone looks for duplicates of it."""
     return entity.state == LIVE and (entity.type == GROUP or not _fits_entry(entity))
@@ -134,25 +161,46 @@ def _fits_entry(person: Entity) -> bool:
     return "guid" not in person.data and person.data.get("type") != GROUP
 
 
+def open_data(entity: Entity) -> Data:
+    """What an entity is created with by an event of its own.
+
+    A phone would give one without a name that of all others without one, and take them for duplicates.
+    """
+    return entity.data if entity.data.get("name") else {**entity.data, "name": entity.name or entity.guid}
+
+
 def _entry(person: Entity) -> Data:
-    return {**_whole(person), "guid": person.guid}
+    """A person as a member. A phone takes no record without any data; an empty name does no harm to it."""
+    return {**(person.data or {"name": ""}), "guid": person.guid}
 
 
-def _whole(person: Entity) -> Data:
-    """The data as it is; a phone takes no record without any."""
-    return person.data or {"name": person.name or "-"}
+def _told_groups(tops: Sequence[Entity], below: Mapping[str, Entity]) -> list[tuple[Entity, Data]]:
+    """The groups with their data and all that is in them.
+
+    Put together from the end, so that a group that comes several times is whole the last time and empty before.
+    """
+    whole: set[str] = set()
+    told = [
+        (group, {**open_data(group), "members": _entries(group, below, (group.guid,), whole)})
+        for group in reversed(tops)
+    ]
+    return told[::-1]
 
 
-def _group_data(group: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:
-    """A group's data with all that is in it. A group that is above itself is left out where it would come again."""
-    members = [below[guid] for guid in group.member_ids if guid in below and guid not in above]
+def _entries(group: Entity, below: Mapping[str, Entity], path: tuple[str, ...], whole: set[str]) -> list[Data]:
+    """Its members in the order of their births. Left out: a group that is above itself, and what is very deep."""
+    if group.guid in whole or len(path) > _DEEPEST:
+        return []
+    whole.add(group.guid)
+    members = [below[guid] for guid in group.member_ids if guid in below and guid not in path]
     in_order = sorted(members, key=lambda member: member.born or ())
-    return {**_whole(group), "members": [_member_entry(member, below, above) for member in in_order]}
+    return [_member_entry(member, below, path, whole) for member in reversed(in_order)][::-1]
 
 
-def _member_entry(member: Entity, below: Mapping[str, Entity], above: frozenset[str]) -> Data:
+def _member_entry(member: Entity, below: Mapping[str, Entity], path: tuple[str, ...], whole: set[str]) -> Data:
     if member.type == GROUP:
-        return {**_group_data(member, below, above | {member.guid}), "guid": member.guid, "type": GROUP}
+        inside = _entries(member, below, (*path, member.guid), whole)
+        return {**member.data, "members": inside, "guid": member.guid, "type": GROUP}
     if not _fits_entry(member):
         return {"guid": member.guid, "name": "-"}
     return _entry(member)
