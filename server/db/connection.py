@@ -19,3 +19,11 @@ def close_at_once(db: Any) -> None:
     """Closes a connection without another word, which ends its transaction; one that was lost has left its pool."""
     with suppress(asyncpg.InterfaceError):
         db.terminate()
+
+
+def is_closed(db: Any) -> bool:
+    """Whether the connection is no more, be it that it was closed or lost."""
+    try:
+        return bool(db.is_closed())
+    except asyncpg.InterfaceError:
+        return True

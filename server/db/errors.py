@@ -38,7 +38,6 @@ def problem_of(error: BaseException) -> Problem | None:
             | asyncpg.AdminShutdownError()
             | asyncpg.CrashShutdownError()
             | asyncpg.TooManyConnectionsError()
-            | asyncpg.InternalClientError()  # what asyncpg says when the end came while it was idle
             | OSError()
         ):
             return UNAVAILABLE(headers=_SOON)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from server.db.connection import Connection, close_at_once
+from server.db.connection import Connection, close_at_once, is_closed
 from server.db.scope import Scope, enter_statement
 
 if TYPE_CHECKING:
@@ -121,8 +121,10 @@ class Database:
                 )
                 yield db
                 await _commit(db)
-            except BaseException:
+            except BaseException as error:
                 await _roll_back(db)
+                if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) and is_closed(db):
+                    raise asyncpg.ConnectionDoesNotExistError("the connection to the database was lost") from error
                 raise
 
 

@@ -23,7 +23,7 @@ _ROWS: Final = 100
 _EVENTS: Final = 1000
 _SYNC_LEVEL: Final = 1
 _DEFAULT_ORDERS: Final = {"lastUpdated": "desc", "name": "asc"}
-_SORTED_BY: Final = {"lastUpdated": "updated_ms", "name": "name"}
+_SORTED_BY: Final = {"lastUpdated": "updated_ms", "name": "sorted_name"}
 
 
 async def list_entities(call: Call) -> Answer:

@@ -36,9 +36,13 @@ class Window:
     after: tuple[Any, str] | None = None
 
 
-_COLUMNS: Final = (
-    "e.guid, e.name, e.entity_name, e.type, e.data::text AS data, e.member_ids, e.version, e.external_id, e.updated_ms"
-)
+# A very long name is cut where it is sorted by, and shown whole.
+_COLUMNS: Final = """
+    e.guid, e.entity_name, e.type, e.data::text AS data, e.member_ids, e.version, e.external_id, e.updated_ms,
+    e.name AS sorted_name,
+    CASE WHEN jsonb_typeof(e.data -> 'name') = 'string' THEN coalesce(nullif(e.data ->> 'name', ''), e.name)
+         ELSE e.name END AS name
+"""
 
 # Written out, so that an index of one type alone can be chosen.
 _OF_TYPE: Final = {

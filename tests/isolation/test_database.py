@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from server.db import Connection, Database, Scope, scoped
+from server.db.connection import is_closed
 from server.db.embedded import EmbeddedPostgres
 from server.db.errors import problem_of
 from server.db.scope import SHARED_SCHEMA
@@ -531,13 +532,18 @@ async def test_error_that_was_passed_over_does_not_pass_for_a_commit(pair: Neigh
         assert await guids(db) == guids_of("north")
 
 
-async def test_lost_connection_is_told_as_such_and_replaced(pair: Neighbours, north: Scope, south: Scope) -> None:
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_lost_connection_is_told_as_such_and_replaced(
+    pair: Neighbours, north: Scope, south: Scope, noticed: bool
+) -> None:
     async with Database(pair.addresses.serving, size=1) as beside:
         async with beside.shared() as db:
             lost = await db.fetchval("SELECT pg_backend_pid()")
         with pytest.raises(Exception) as raised:  # noqa: PT011, PT012
             async with beside.inside(north) as db, pair.database.shared() as other:
                 await other.execute("SELECT pg_terminate_backend($1)", lost)
+                while noticed and not is_closed(db):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
                 await db.execute("SELECT pg_sleep(60)")
         problem = problem_of(raised.value)
         assert problem is not None
@@ -619,7 +625,7 @@ async def test_scope_that_is_given_up_at_any_moment_is_not_kept(pair: Neighbours
 
     turns, done, went_on = 0, False, 0
     while not done:
-        with suppress(asyncpg.InFailedSQLTransactionError, asyncpg.InterfaceError):
+        with suppress(asyncpg.InFailedSQLTransactionError, asyncpg.ConnectionDoesNotExistError):
             async with pair.database.inside(north) as db:
                 done = await give_up(visit(db), turns)
                 assert await guids(db) == guids_of("north")

@@ -5,8 +5,8 @@ is built: what is listed as a member of a group is written anew; a deletion take
 that the phone does not have is made as it is told. In order:
 
 1. Everything gone, and every group about to come, is listed in the group carrier as an empty group, and the carrier is
-   deleted: the phone holds none of them any more, and their external ids are free. So are the carriers themselves,
-   which a phone still holds where a page before this one was broken off.
+   deleted: the phone holds none of them any more, nor the carriers, where a page before this one was broken off. Where
+   somebody claims an external id, everybody about to come is listed, because any of them may have it on the phone.
 2. People are listed with their whole data in the people carrier. Then that is listed in the group carrier as an empty
    group, which loses it its members, and the group carrier is deleted: the people stay, the carriers are gone.
 3. Each group is created with its whole data and all that is below it. A group in several others is told whole where it
@@ -81,7 +81,7 @@ _Made = tuple[str, str, str, Data]
 
 
 def _made_events(page: Page) -> Iterator[_Made]:
-    claiming = [each.guid for each in (*page.entities, *page.below.values()) if each.external_id]
+    is_claimed = any(each.external_id for each in (*page.entities, *page.below.values()))
     page = _with_one_holder_each(page)
     live = {entity.guid: entity for entity in page.entities if entity.state == LIVE}
     groups = [entity for entity in live.values() if entity.type == GROUP]
@@ -92,8 +92,8 @@ def _made_events(page: Page) -> Iterator[_Made]:
     people = [e for e in live.values() if e.type != GROUP and e.guid not in inside and _fits_entry(e)]
 
     gone = [entity.guid for entity in page.entities if entity.state != LIVE]
-    groups_to_come = [entity.guid for entity in told if entity.type == GROUP]
-    yield from _wipe(dict.fromkeys([PEOPLE_CARRIER, *gone, *groups_to_come, *claiming]))
+    freed = [entity.guid for entity in told if is_claimed or entity.type == GROUP]
+    yield from _wipe([PEOPLE_CARRIER, *gone, *freed])
     if people:
         yield "", PEOPLE_CARRIER, CREATE_GROUP, {"name": PEOPLE_CARRIER, "members": [_entry(each) for each in people]}
         yield from _wipe([PEOPLE_CARRIER])

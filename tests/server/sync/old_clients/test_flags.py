@@ -22,7 +22,14 @@ def records(keys: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
 def phone_flags(data: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a phone that has the other one flags the record when it creates it."""
     entities, clock = EntityStore(), DeviceClock(source=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    held = {"guid": "other", "id": "other", "type": "individual", "name": other.get("name"), "version": 1, "data": other}
+    held = {
+        "guid": "other",
+        "id": "other",
+        "type": "individual",
+        "name": other.get("name"),
+        "version": 1,
+        "data": other,
+    }
     entities.save(held, held)
     EventApplier(EventStore(), entities, clock).submit(
         {
