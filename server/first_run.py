@@ -109,7 +109,7 @@ def _read_secrets(path: Path) -> dict[str, str]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return {}
-    with open(descriptor, encoding="utf-8") as file:
+    with os.fdopen(descriptor, encoding="utf-8") as file:
         _make_private(path, descriptor)
         kept = {name: value for name, value in dotenv_values(stream=file, interpolate=False).items() if value}
     problems = _problems_of(kept)
@@ -139,7 +139,7 @@ def _write_secrets(path: Path, values: dict[str, str]) -> None:
     staging = path.with_name(f"{path.name}.new")
     staging.unlink(missing_ok=True)
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, 0o600)
         file.write("# Made by croft at its first start. ADMIN_PASSWORD is the first administrator's first password.\n")
         file.writelines(f"{name}='{value}'\n" for name, value in values.items())

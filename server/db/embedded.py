@@ -535,8 +535,8 @@ def _choose_account(data: Path) -> _Account:
     account = _Account(user.pw_uid, user.pw_gid)
     if data.exists():  # a copy that root made
         for directory, _, files in os.walk(data):
-            for path in (directory, *(os.path.join(directory, file) for file in files)):
-                account.take(Path(path))
+            for path in (Path(directory), *(Path(directory, file) for file in files)):
+                account.take(path)
     return account
 
 
@@ -606,7 +606,7 @@ def _copy_programs(package: Path, copy: Path) -> None:
         if (package.parent / relative).is_dir():
             shutil.copytree(package.parent / relative, staging / relative)
     for directory, _, _ in os.walk(staging):
-        os.chmod(directory, 0o755)
+        Path(directory).chmod(0o755)  # programs, no data: PostgreSQL's user has to read them
     staging.rename(copy)
 
 
@@ -644,7 +644,7 @@ def _make_directory_elsewhere(home: Path, durable: bool) -> Path:
 
 def _socket_directory(directory: Path, account: _Account) -> Path:
     temporary = f"croft-{os.geteuid() if account.user is None else account.user}-{_digest(directory)}"
-    candidates = (directory / "socket", Path(tempfile.gettempdir()) / temporary, Path("/tmp") / temporary)
+    candidates = (directory / "socket", Path(tempfile.gettempdir()) / temporary, Path("/tmp") / temporary)  # noqa: S108 -- made private below
     for candidate in candidates:
         name = candidate / f".s.PGSQL.{_DEFAULT_PORT}0"
         reachable = account.user is None or _may(account, "-x", candidate.parent)

@@ -52,7 +52,7 @@ async def find_pairs(db: Connection, pushed: Pushed, source: Source) -> None:
 async def load_and_find_pairs(
     db: Connection, events: Sequence[dict[str, Any]], *, account: str, at: datetime, rules_changed: bool = False
 ) -> Pushed:
-    """Pushes events that the server itself makes, and finds pairs among what they change; or among all, by new rules."""
+    """Pushes events that the server itself makes, and finds pairs among what they change; by new rules, among all."""
     pushed = await load_events(db, events, account=account, at=at)
     if rules_changed:
         await rescan(db, at)

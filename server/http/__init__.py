@@ -1,1 +1,1 @@
-"""The path of a request, in the order it runs: path, request_log, problems, endpoint (authentication, tenancy, body)."""
+"""The path of a request, in the order it runs: path, request_log, problems, endpoint with body."""

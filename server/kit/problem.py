@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ProblemKind:
     A code is made once: a second kind with the same code is a programming error and raises ValueError.
     """
 
-    catalogue: dict[str, "ProblemKind"] = {}
+    catalogue: ClassVar[dict[str, "ProblemKind"]] = {}
 
     def __init__(self, code: str, status: int, detail: str) -> None:
         if code in self.catalogue:

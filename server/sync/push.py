@@ -180,7 +180,7 @@ async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, sou
 
 
 class _Folding:
-    """What a batch makes of the entities. `last_touch` is, by entity, the place in the batch of what touched it last."""
+    """What a batch makes of the entities. `last_touch`: by entity, the place in the batch of what touched it last."""
 
     def __init__(self, batch: Sequence[Event], reach: _Reach) -> None:
         self.outcomes: dict[str, Outcome] = {}

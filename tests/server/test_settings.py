@@ -173,4 +173,4 @@ def test_defaults_written_out_are_the_defaults(tmp_path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
-        assert field.description and field.description.strip().endswith((".", "48")), name
+        assert (field.description or "").strip().endswith((".", "48")), name
