@@ -58,9 +58,12 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
         async with database:
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=endpoints(table, serving),
         middleware=layers(RequestMetrics(registry, rooms), settings.cors_origins),
         exception_handlers={HTTPException: answer_http_exception},
         lifespan=lifespan,
     )
+    # A redirect would lead to whatever host the request names.
+    app.router.redirect_slashes = False
+    return app

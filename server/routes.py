@@ -72,7 +72,10 @@ class Parts:
 
 
 def routes(parts: Parts) -> list[Route]:
-    """Every route there is. A path with a fixed word stands before one with a parameter in its place."""
+    """Every route there is. A path with a fixed word stands before one with a parameter in its place.
+
+    A parameter holds no slash, except one of the type `text`, which holds anything.
+    """
     table = [
         *_users(parts),
         *_tenants(parts),
@@ -99,7 +102,7 @@ def _users(parts: Parts) -> list[Route]:
             tenant="none",
             body=Credentials,
             answers={200: LoginAnswer},
-            problems=(401,),
+            problems=(401, 429),
         ),
         Route(
             "POST",
@@ -160,7 +163,7 @@ def _users(parts: Parts) -> list[Route]:
             tenant="none",
             body=NewUser,
             answers={201: UserCreated},
-            problems=(409,),
+            problems=(409, 429),
         ),
         Route(
             "PUT",
@@ -173,7 +176,7 @@ def _users(parts: Parts) -> list[Route]:
             tenant="none",
             body=UserChange,
             answers={200: Message},
-            problems=(404, 409),
+            problems=(404, 409, 429),
         ),
         Route(
             "DELETE",
@@ -341,6 +344,7 @@ def _tenants_of_operators() -> list[Route]:
             partial(tenants.restore_tenant, load=load_and_find_pairs),
             "Bring a deleted tenant back",
             body=Restore,
+            body_optional=True,
         ),
     ]
 
@@ -394,7 +398,6 @@ def _sync(parts: Parts) -> list[Route]:
             body=sync.PushBody,
             answers={200: sync.PushAnswer},
             problems=(409,),
-            admits_retired=False,
         ),
         Route(
             "GET",
@@ -416,7 +419,6 @@ def _sync(parts: Parts) -> list[Route]:
             body=sync.AuditLogsBody,
             answers={200: sync.StatusAnswer},
             problems=(409,),
-            admits_retired=False,
         ),
         Route(
             "GET",
@@ -479,19 +481,19 @@ def _entities() -> list[Route]:
             answers={200: dict[str, int]},
         ),
         line(
-            f"{entities.PATH}/{{guid}}",
-            entities.get_entity,
-            "One entity",
-            query=EntityQuery,
-            answers={200: EntityDetail},
-            problems=(404,),
-        ),
-        line(
-            f"{entities.PATH}/{{guid}}/events",
+            f"{entities.PATH}/{{guid:text}}/events",
             entities.list_entity_events,
             "The events that speak of an entity, as they were pushed, the oldest first",
             query=EventsQuery,
             answers={200: list[EntityEvent]},
+            problems=(404,),
+        ),
+        line(
+            f"{entities.PATH}/{{guid:text}}",
+            entities.get_entity,
+            "One entity",
+            query=EntityQuery,
+            answers={200: EntityDetail},
             problems=(404,),
         ),
     ]
@@ -520,7 +522,6 @@ def _duplicates() -> list[Route]:
             body=Resolution,
             answers={200: Resolved},
             problems=(404, 409),
-            admits_retired=False,
         ),
     ]
 

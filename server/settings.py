@@ -1,11 +1,12 @@
 """What an operator can set, by environment variables or a `.env` file. Read once, at start; passed on as values."""
 
+import ipaddress
 import re
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -172,8 +173,8 @@ class Settings(BaseSettings):
     @field_validator("postgres", "postgres_direct")
     @classmethod
     def _is_postgres_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must be an address that begins with postgresql://")
+        if value is not None:
+            _check_postgres_address(value.get_secret_value())
         return value
 
     @field_validator("admin_email")
@@ -222,6 +223,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must hold host names without a scheme or path, not {', '.join(wrong)}")
         return hosts
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [each for each in value if not _is_network(each)]
+        if wrong:
+            raise ValueError(f"must hold addresses or networks such as 10.0.0.0/8, not {', '.join(wrong)}")
+        return value
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -251,14 +260,11 @@ def load_settings(environ: Mapping[str, str], env_file: Path | None = Path(".env
     An empty variable counts as absent. Raises SettingsError naming every problem.
     """
     values = {name.lower(): value for name, value in _read_variables(environ, env_file).items()}
-    problems = _missing_secrets(values)
+    problems = _missing_secrets(values) + _cheap_hashes(values)
     try:
         settings = Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = [_problem_line(detail["loc"], detail["msg"]) for detail in error.errors()] + problems
-    else:
-        if settings.bcrypt_cost < PRODUCTION_BCRYPT_COST:
-            problems.append(f"BCRYPT_COST: must be at least {PRODUCTION_BCRYPT_COST}")
     if problems:
         raise SettingsError(problems)
     return settings
@@ -300,9 +306,51 @@ def _missing_secrets(values: Mapping[str, str]) -> list[str]:
     ]
 
 
+def _cheap_hashes(values: Mapping[str, str]) -> list[str]:
+    """What is wrong with a work factor that only tests may have."""
+    alone = {name: value for name, value in values.items() if name == "bcrypt_cost"}
+    try:
+        cost = Settings(**alone).bcrypt_cost  # type: ignore[arg-type]
+    except ValidationError:
+        return []  # no work factor at all, which is told with whatever else is wrong
+    return [f"BCRYPT_COST: must be at least {PRODUCTION_BCRYPT_COST}"] if cost < PRODUCTION_BCRYPT_COST else []
+
+
 def _problem_line(location: tuple[int | str, ...], message: str) -> str:
     text = message.removeprefix("Value error, ")
     return f"{str(location[0]).upper()}: {text[:1].lower()}{text[1:]}"
+
+
+def _check_postgres_address(value: str) -> None:
+    """Several hosts may be named, separated by commas. What is wrong is told without the password."""
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be an address that begins with postgresql://")
+    try:
+        parts = urlsplit(value)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        parse_qsl(parts.query, strict_parsing=bool(parts.query))
+        valid = not parts.fragment and all(_names_host(host) for host in hosts)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            "must be an address such as postgresql://croft:password@db.example.org/croft; in the password, characters "
+            "such as / ? # [ @ : are written %2F %3F %23 %5B %40 %3A"
+        )
+
+
+def _names_host(netloc: str) -> bool:
+    """Whether it is a host with or without a port; nothing at all is the default of both."""
+    parts = urlsplit(f"//{netloc}")
+    return parts.port is None or parts.port > 0
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_web_address(value: str, example: str) -> None:

@@ -18,6 +18,8 @@ from server.db.migrations import tenant_migrations
 from server.db.pool import Limits
 from server.health.cluster import check_cluster
 from server.health.queries import list_tenants_behind
+from server.http.admission import MOST_HEADER_BYTES
+from server.http.connection import Connection
 from server.settings import Settings
 from server.sync.epoch import begin_epoch
 from server.tenants.migrating import migrate_tenants
@@ -136,16 +138,16 @@ def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
         build_app(settings, addresses.serving),
         host=settings.host,
         port=settings.port,
+        http=Connection,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         forwarded_allow_ips=list(settings.trusted_proxies),
         date_header=True,
-        timeout_keep_alive=15,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
-        h11_max_incomplete_event_size=32 * 1024,
-        limit_concurrency=2000,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
     )
 
 

@@ -43,11 +43,12 @@ CREATE TABLE config_versions (
 
 GRANT SELECT, INSERT, DELETE ON config_versions TO :"serving";
 
--- A device that synced with a deleted tenant may not push into the one that took its id over.
-CREATE TABLE retired_devices (
+-- Ids that tenants had when they were deleted: their phones go on under them, whoever has one next.
+-- A row outlives its tenant, hence no foreign key.
+CREATE TABLE former_config_ids (
     config_id text COLLATE "C" NOT NULL,
-    device_id text COLLATE "C" NOT NULL,
-    PRIMARY KEY (config_id, device_id)
+    tenant_id bigint NOT NULL,
+    PRIMARY KEY (config_id, tenant_id)
 );
 
-GRANT SELECT, INSERT, DELETE ON retired_devices TO :"serving";
+GRANT SELECT, INSERT ON former_config_ids TO :"serving";

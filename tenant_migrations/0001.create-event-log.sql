@@ -85,7 +85,15 @@ CREATE TABLE devices (
 
 GRANT SELECT, INSERT, UPDATE ON devices TO :"role";
 
--- How this organization wants its data handled, as its config says.
+-- Entities of logs that had this one's id before: events about them come from phones that do not know theirs ended.
+CREATE TABLE foreign_guids (
+    guid text COLLATE "C" PRIMARY KEY
+);
+
+GRANT SELECT ON foreign_guids TO :"role";
+
+-- How this organization wants its data handled, as its config says; and not-before, when this log began (milliseconds
+-- since 1970), where another one had its id before.
 CREATE TABLE settings (
     name text PRIMARY KEY,
     value jsonb NOT NULL

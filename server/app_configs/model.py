@@ -1,11 +1,13 @@
 """An app config as the server reads it: the checked document and the parts that other rooms use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from server.app_configs.form_secrets import form_secret_errors
+from server.app_configs.mistakes import summary_of
 from server.app_configs.references import reference_errors
-from server.app_configs.shape import shape_errors
+from server.app_configs.shape import number_to_text, shape_errors
 from server.kit.problem import ProblemKind
 
 INVALID = ProblemKind("app-configs.invalid", 422, "The app config has mistakes.")
@@ -54,7 +56,8 @@ class AppConfig:
     """A valid app config.
 
     `document` is the whole of it as JSON, unknown keys and secrets included, in one normal form: version is a string,
-    externalSync an object, entityForms, entityData and authConfigs are lists, each form has title and formio.
+    externalSync an object, entityForms, entityData and authConfigs are lists, each form has title and formio, and the
+    ids of rows are strings.
     `description`, `version` and `url` are empty when the document has none.
     """
 
@@ -70,11 +73,22 @@ class AppConfig:
     document: dict[str, Any]
 
 
-def read_config(document: Any) -> AppConfig:
-    """Reads parsed JSON. Raises the problem app-configs.invalid (422), which names every mistake by its path."""
-    errors = [*shape_errors(document), *reference_errors(document)]
+def read_config(document: Any, *, known_rows: Container[str] = ()) -> AppConfig:
+    """Reads parsed JSON. Raises the problem app-configs.invalid (422), which names every mistake by its path.
+
+    `known_rows` are ids of rows of earlier versions: rows may have them as parents though they are not in this one.
+    """
+    errors = [*shape_errors(document), *reference_errors(document, known_rows), *form_secret_errors(document)]
     if errors:
-        raise INVALID(errors=errors)
+        raise INVALID(summary_of(errors), errors=errors)
+    return _config(_normal_form(document))
+
+
+def read_stored(document: Any) -> AppConfig:
+    """Reads the document of a config that was read before. Raises app-configs.invalid where its id is no good one."""
+    errors = shape_errors(document)
+    if errors:
+        raise INVALID(summary_of(errors), errors=errors)
     return _config(_normal_form(document))
 
 
@@ -83,7 +97,7 @@ def _normal_form(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("version"), int | float):
         kept["version"] = str(kept["version"])
     kept["entityForms"] = [_normal_form_of_form(form) for form in kept.get("entityForms") or []]
-    kept["entityData"] = [{**section, "data": section.get("data") or []} for section in kept.get("entityData") or []]
+    kept["entityData"] = [_normal_form_of_section(section) for section in kept.get("entityData") or []]
     kept["externalSync"] = kept.get("externalSync") or {}
     kept["authConfigs"] = [{**auth, "fields": auth.get("fields") or {}} for auth in kept.get("authConfigs") or []]
     return kept
@@ -91,6 +105,14 @@ def _normal_form(document: dict[str, Any]) -> dict[str, Any]:
 
 def _normal_form_of_form(form: dict[str, Any]) -> dict[str, Any]:
     return {**form, "title": form.get("title") or form["name"], "formio": form.get("formio") or {}}
+
+
+def _normal_form_of_section(section: dict[str, Any]) -> dict[str, Any]:
+    return {**section, "data": [_normal_form_of_row(row) for row in section.get("data") or []]}
+
+
+def _normal_form_of_row(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: number_to_text(value) if key in ("id", "parentId") else value for key, value in row.items()}
 
 
 def _config(document: dict[str, Any]) -> AppConfig:

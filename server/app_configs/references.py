@@ -4,11 +4,12 @@ These checks read a document whose shape may be wrong and pass over what they ca
 the mistakes of both kinds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from server.app_configs.addresses import holds_secret, is_address_key
+from server.app_configs.shape import number_to_text
 from server.kit.problem import FieldError
 
 BUILT_IN_EVENT_TYPES = frozenset(
@@ -27,8 +28,11 @@ BUILT_IN_EVENT_TYPES = frozenset(
 _LONGEST_DRAWN_CIRCLE = 20
 
 
-def reference_errors(document: Any) -> list[FieldError]:
-    """Every reference that leads nowhere or in a circle, every name or id used twice, every password in an address."""
+def reference_errors(document: Any, known_rows: Container[str] = ()) -> list[FieldError]:
+    """Every reference that leads nowhere or in a circle, every name or id used twice, every password in an address.
+
+    `known_rows` are ids of rows that need not be in the document.
+    """
     if not isinstance(document, dict):
         return []
     forms = _forms(document)
@@ -39,12 +43,18 @@ def reference_errors(document: Any) -> list[FieldError]:
         *_form_dependencies(forms),
         *_seed_forms(document, forms),
         *_used_twice(((f"{row.path}.id", row.id) for row in rows), "the id"),
-        *_row_parents(rows),
+        *_row_parents(rows, known_rows),
         *_reserved_row_keys(rows, forms),
         *_duplicate_rules(document, forms),
         *_custom_event_types(document),
         *_addresses_with_secrets(document),
     ]
+
+
+def parents_elsewhere(document: Any) -> set[str]:
+    """The ids of the parents that rows have and that are in no row of the document."""
+    rows = list(_rows(document)) if isinstance(document, dict) else []
+    return {row.parent_id for row in rows if row.parent_id} - {row.id for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _row_id(value: Any) -> str:
+    return _text(number_to_text(value))
+
+
 def _items(value: Any) -> Iterator[tuple[int, Any]]:
     return enumerate(value if isinstance(value, list) else [])
 
@@ -87,7 +101,7 @@ def _rows(document: Mapping[str, Any]) -> Iterator[_RowRef]:
     for section_index, section in _objects(document.get("entityData")):
         for index, row in _objects(section.get("data")):
             path = f"entityData[{section_index}].data[{index}]"
-            yield _RowRef(path, _text(section.get("name")), _text(row.get("id")), _text(row.get("parentId")), row)
+            yield _RowRef(path, _text(section.get("name")), _row_id(row.get("id")), _row_id(row.get("parentId")), row)
 
 
 def _used_twice(uses: Iterable[tuple[str, str]], what: str) -> Iterator[FieldError]:
@@ -119,12 +133,12 @@ def _seed_forms(document: Mapping[str, Any], forms: list[_FormRef]) -> Iterator[
             yield FieldError(f"entityData[{index}].name", f"there is no form {name!r}")
 
 
-def _row_parents(rows: list[_RowRef]) -> Iterator[FieldError]:
+def _row_parents(rows: list[_RowRef], known_rows: Container[str]) -> Iterator[FieldError]:
     known: dict[str, _RowRef] = {}
     for row in rows:
         known.setdefault(row.id, row)
     for row in rows:
-        if row.parent_id and row.parent_id not in known:
+        if row.parent_id and row.parent_id not in known and row.parent_id not in known_rows:
             yield FieldError(f"{row.path}.parentId", f"there is no row with the id {row.parent_id!r}")
     for circle in _circles({row_id: row.parent_id for row_id, row in known.items() if row_id}):
         yield FieldError(f"{known[circle[0]].path}.parentId", f"the rows are each other's parents: {_drawn(circle)}")

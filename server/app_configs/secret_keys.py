@@ -19,9 +19,10 @@ _SECRET_ENDINGS = (
     "assertion",
     "connectionstring",
     *(f"{use}key" for use in ("api", "access", "secret", "private", "signing", "encryption", "shared", "master")),
-    *(f"{use}key" for use in ("server", "app", "auth", "client", "subscription", "preshared", "hmac")),
+    *(f"{use}key" for use in ("server", "app", "auth", "client", "subscription", "preshared", "hmac", "session")),
 )
 _SECRET_WORDS = frozenset({"pass", "pin", "psk", "dsn", "cookie"})
+_AUTH_HEADERS = "xauth"
 
 
 def plain(key: str) -> str:
@@ -33,4 +34,6 @@ def is_secret_key(key: str) -> bool:
     """True when all that stands under this key is secret; `tokens` and `apiKey2` count as `token` and `apiKey`."""
     name = plain(key).rstrip("0123456789")
     singular = name.removesuffix("s")
-    return name in _SECRET_WORDS or name.endswith(_SECRET_ENDINGS) or singular.endswith(_SECRET_ENDINGS)
+    if name in _SECRET_WORDS or name.startswith(_AUTH_HEADERS):
+        return True
+    return name.endswith(_SECRET_ENDINGS) or singular.endswith(_SECRET_ENDINGS)

@@ -2,15 +2,19 @@
 
 What is secret is decided by keys (`secret_keys`), anywhere in the config but in entityForms and entityData, which hold
 questions and records. Everything below a secret key is secret (`credentials`), and so is the value of a named pair
-(`extraFields: [{"name": "password", "value": …}]`). Empty texts, null, true and false are no secrets.
+(`extraFields: [{"name": "password", "value": …}]`). A text that is an authorization (`Bearer …`) is secret under any
+key. Empty texts, null, true and false are no secrets.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from server.app_configs.addresses import is_address_key, is_url
-from server.app_configs.secret_keys import is_secret_key
+from server.app_configs.credentials import holds_credential, is_authorization
+from server.app_configs.mistakes import summary_of
+from server.app_configs.secret_keys import is_secret_key, plain
 from server.kit.problem import FieldError, ProblemKind
 from server.kit.strict_json import canonical_json
 
@@ -23,6 +27,8 @@ MASK_WITHOUT_SECRET = ProblemKind(
 FREE_OF_SECRETS = frozenset({"entityForms", "entityData"})
 _PAIR_NAMES = ("name", "key", "field", "label", "id")
 _PAIR_VALUES = frozenset({"value", "values", "default", "defaultValue"})
+_BESIDE_A_NAME = _PAIR_VALUES | {"label", "title"}
+_WORDS_FOR_PEOPLE = frozenset({"name", "title", "label", "description", "version"})
 # These two are sent to the addresses that stand in themselves; anything else may rely on an address at the top.
 _SELF_CONTAINED = frozenset({"externalSync", "authConfigs"})
 
@@ -30,7 +36,8 @@ _SELF_CONTAINED = frozenset({"externalSync", "authConfigs"})
 def mask(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same document with MASK in place of each secret. Forms and seed data are shared with the argument."""
     return {
-        key: value if key in FREE_OF_SECRETS else _masked(value, is_secret_key(key)) for key, value in document.items()
+        key: value if key in FREE_OF_SECRETS else _masked(value, _Place().below({}, key))
+        for key, value in document.items()
     }
 
 
@@ -44,16 +51,47 @@ def restore_masked(new: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[st
     restoration = _Restoration()
     restored = restoration.of_document(new, stored, mask(stored))
     if restoration.errors:
-        raise MASK_WITHOUT_SECRET(errors=restoration.errors)
+        raise MASK_WITHOUT_SECRET(summary_of(restoration.errors), errors=restoration.errors)
     return restored
 
 
-def _masked(value: Any, secret: bool) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a config a value stands. `name` is what it is called there, as `plain` writes it.
+
+    `secret`: so is all that stands here; `in_headers`: this is the object or list of the headers of requests.
+    """
+
+    name: str = ""
+    secret: bool = False
+    in_headers: bool = False
+
+    def below(self, element: Mapping[str, Any], key: str) -> "_Place":
+        """The place under a key of the object that stands here."""
+        meaning = _meaning(element, key)
+        name = plain(meaning)
+        secret = self.secret or is_secret_key(meaning) or (self.in_headers and "auth" in name)
+        if key == "key" and not _BESIDE_A_NAME.isdisjoint(element):
+            name = ""  # that of a pair, which only says what the pair's value is
+        return _Place(name, secret, in_headers=name.endswith("headers"))
+
+    def hides(self, value: Any) -> bool:
+        """Whether a text or number that stands here is secret."""
+        if self.secret or self.name == "key":
+            return True
+        if self.name.startswith("oauth"):
+            return not is_address_key(self.name) and not (isinstance(value, str) and is_url(value))
+        if not isinstance(value, str):
+            return False
+        return holds_credential(value) or (is_authorization(value) and self.name not in _WORDS_FOR_PEOPLE)
+
+
+def _masked(value: Any, place: _Place) -> Any:
     if isinstance(value, dict):
-        return {key: _masked(inner, secret or is_secret_key(_meaning(value, key))) for key, inner in value.items()}
+        return {key: _masked(inner, place.below(value, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(inner, secret) for inner in value]
-    return MASK if secret and _can_be_secret(value) else value
+        return [_masked(inner, place) for inner in value]
+    return MASK if _can_be_secret(value) and place.hides(value) else value
 
 
 def _can_be_secret(value: Any) -> bool:
@@ -177,7 +215,7 @@ def _identity(element: Any) -> str:
     """What an object in a list is recognised by after a change: its name, or else its type; empty without both."""
     if isinstance(element, dict):
         for key in (*_PAIR_NAMES, "type"):
-            if isinstance(element.get(key), str | int):
+            if isinstance(element.get(key), str | int) and element[key] != MASK:
                 return _canonical([key, element[key]])
     return ""
 
@@ -190,18 +228,18 @@ def _addresses(section: Any) -> list[tuple[str, str]]:
     """Where a section sends its secrets: its type, which decides who connects, and every address in it."""
     if not isinstance(section, dict):
         return []
-    return sorted([("type", _canonical(section.get("type"))), *_addresses_in(section, "", False, False)])
+    return sorted([("type", _canonical(section.get("type"))), *_addresses_in(section, "", False, _Place())])
 
 
-def _addresses_in(value: Any, path: str, is_address: bool, secret: bool) -> Iterator[tuple[str, str]]:
+def _addresses_in(value: Any, path: str, is_address: bool, place: _Place) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             meaning = _meaning(value, key)
             yield from _addresses_in(
-                inner, f"{path}.{meaning}", is_address or is_address_key(meaning), secret or is_secret_key(meaning)
+                inner, f"{path}.{meaning}", is_address or is_address_key(meaning), place.below(value, key)
             )
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _addresses_in(inner, f"{path}[{_identity(inner) or index}]", is_address, secret)
-    elif is_address or (not secret and isinstance(value, str) and is_url(value)):
+            yield from _addresses_in(inner, f"{path}[{_identity(inner) or index}]", is_address, place)
+    elif is_address or (isinstance(value, str) and is_url(value) and not place.hides(value)):
         yield path, _canonical(value)

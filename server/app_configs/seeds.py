@@ -53,7 +53,9 @@ def seed_events(config: AppConfig, *, at: datetime, user_id: str) -> list[dict[s
 def _seeds(config: AppConfig) -> Iterator[_Seed]:
     depended_on = {form.depends_on for form in config.forms}
     titles = {form.name: form.title for form in config.forms}
-    parents = {row.id: row.parent_id for row in config.seeds if row.id}
+    # A parent that is no row of this config is one of an earlier version's, in the log already.
+    parents: dict[str, str | None] = {row.parent_id: None for row in config.seeds if row.parent_id}
+    parents |= {row.id: row.parent_id for row in config.seeds if row.id}
     with_members = {row.parent_id for row in config.seeds if row.parent_id}
     depths = _depths(parents)
     for row, guid in _with_guids(config.seeds):

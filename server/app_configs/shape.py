@@ -53,7 +53,8 @@ def _rule(check: Callable[[str], bool], message: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-def _number_to_text(value: Any) -> Any:
+def number_to_text(value: Any) -> Any:
+    """A number as its text, anything else as it is."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
 
@@ -77,7 +78,8 @@ _ConfigId = Annotated[str, _id_pattern, _at_most(LONGEST_NAME)]
 _Name = Annotated[str, _not_blank, _at_most(LONGEST_NAME)]
 _Id = Annotated[str, _at_most(LONGEST_NAME)]
 _EventType = Annotated[str, _not_blank, _at_most(LONGEST_EVENT_TYPE)]
-_Version = Annotated[str, BeforeValidator(_number_to_text)]
+_Version = Annotated[str, BeforeValidator(number_to_text)]
+_RowId = Annotated[_Id | None, BeforeValidator(number_to_text)]
 
 
 class _Shape(BaseModel):
@@ -94,8 +96,8 @@ class _FormShape(_Shape):
 
 
 class _RowShape(_Shape):
-    id: _Id | None = None
-    parent_id: _Id | None = None
+    id: _RowId = None
+    parent_id: _RowId = None
 
 
 class _SeedsShape(_Shape):

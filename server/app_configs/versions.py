@@ -1,30 +1,51 @@
 """The next version of a tenant's app config, made from what was uploaded."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from server.app_configs.model import AppConfig, read_config
 from server.app_configs.secrets import mask, restore_masked
 
+_FORMS = "entityForms"
 
-def replace(stored: Mapping[str, Any] | None, uploaded: Any) -> AppConfig:
+
+def replace(stored: Mapping[str, Any] | None, uploaded: Any, *, known_rows: Container[str] = ()) -> AppConfig:
     """The uploaded config instead of the stored document; a mask in it keeps the stored secret.
 
-    `stored` is None for a new tenant. Raises app-configs.invalid or app-configs.mask-without-secret (422).
+    `stored` is None for a new tenant, `known_rows` holds ids of rows of earlier versions. Raises app-configs.invalid
+    or app-configs.mask-without-secret (422).
     """
     if not isinstance(uploaded, dict):
         return read_config(uploaded)
-    return read_config(restore_masked(uploaded, stored or {}))
+    return read_config(restore_masked(uploaded, stored or {}), known_rows=known_rows)
 
 
-def patch(stored: Mapping[str, Any], uploaded: Any) -> AppConfig:
+def patch(stored: Mapping[str, Any], uploaded: Any, *, known_rows: Container[str] = ()) -> AppConfig:
     """The stored document with the uploaded top-level keys: absent keys are kept, null removes a key.
 
-    Keys are replaced whole; a mask in them keeps the stored secret. Raises as `replace` does. The caller has
-    compared the ids.
+    Keys are replaced whole, except that a form keeps what the stored form of its name has and the upload says nothing
+    of; a mask in them keeps the stored secret. Raises as `replace` does. The caller has compared the ids.
     """
     if not isinstance(uploaded, dict):
         return read_config(uploaded)
+    if isinstance(uploaded.get(_FORMS), list):
+        uploaded = {**uploaded, _FORMS: _merged_forms(stored.get(_FORMS) or [], uploaded[_FORMS])}
     # What is kept goes through the masks as well: a kept secret may rely on an address that the upload changes.
-    merged = {**mask(stored), **uploaded}
-    return replace(stored, {key: value for key, value in merged.items() if key not in uploaded or value is not None})
+    return replace(stored, _merged(mask(stored), uploaded), known_rows=known_rows)
+
+
+def _merged_forms(stored: list[dict[str, Any]], uploaded: list[Any]) -> list[Any]:
+    by_name = {form["name"]: form for form in stored}
+    return [
+        _merged(_form_named(form.get("name"), by_name), form) if isinstance(form, dict) else form for form in uploaded
+    ]
+
+
+def _form_named(name: Any, by_name: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    return by_name.get(name, {}) if isinstance(name, str) else {}
+
+
+def _merged(stored: Mapping[str, Any], uploaded: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored keys and the uploaded ones in their place; null removes one."""
+    merged = {**stored, **uploaded}
+    return {key: value for key, value in merged.items() if key not in uploaded or value is not None}

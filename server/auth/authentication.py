@@ -19,7 +19,6 @@ class Identity:
 
     caller: Caller
     tenant: Tenant | None
-    retired: bool = False
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -33,8 +32,7 @@ def bearer_token(authorization: str | None) -> str:
 async def identify(db: Connection, tokens: Tokens, token: str, *, tenant: str | None, device_id: str = "") -> Identity:
     """Who holds the token, and the tenant named by `tenant` (a config id or number). Raises `auth.required`."""
     session_id = _session_id(tokens, token)
-    device = device_id or f"session:{session_id}"
-    row = await find_session(db, session_id, tenant, [device, f"session:{session_id}"])
+    row = await find_session(db, session_id, tenant)
     if row is None:
         raise NOT_SIGNED_IN()
     caller = Caller(
@@ -42,11 +40,11 @@ async def identify(db: Connection, tokens: Tokens, token: str, *, tenant: str | 
         email=row["email"],
         is_operator=row["user_role"] == "ADMIN",
         session_id=str(session_id),
-        device=device,
+        device=device_id or f"session:{session_id}",
     )
     if row["id"] is None:
         return Identity(caller, None)
-    return Identity(replace(caller, role=row["member_role"]), tenant_from(row), row["retired"])
+    return Identity(replace(caller, role=row["member_role"]), tenant_from(row))
 
 
 def _session_id(tokens: Tokens, token: str) -> UUID:

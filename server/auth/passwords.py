@@ -11,7 +11,7 @@ import bcrypt
 from server.kit.passwords import MAXIMUM_BYTES
 from server.kit.problem import ProblemKind
 
-TOO_MANY_SIGN_INS = ProblemKind("auth.busy", 503, "Too many people are signing in. Try again in a moment.")
+TOO_MANY_SIGN_INS = ProblemKind("auth.busy", 429, "Too many people are signing in. Try again in a moment.")
 
 P = ParamSpec("P")
 T = TypeVar("T")

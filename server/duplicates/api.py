@@ -15,6 +15,9 @@ from server.kit.problem import FieldError, ProblemKind
 from server.sync.event import RESOLVE_DUPLICATE
 
 UNKNOWN_PAIR = ProblemKind("duplicates.unknown", 404, "There are no such entities.")
+NOTHING_LEFT = ProblemKind(
+    "duplicates.nothing-left", 409, "The record that was to be kept is deleted already: deleting this one leaves none."
+)
 SAME_ENTITY = ProblemKind("duplicates.same", 422, "An entity is no duplicate of itself.")
 
 PATH: Final = "/api/potential-duplicates"
@@ -65,9 +68,11 @@ async def _check(db: Connection, wanted: Resolution) -> None:
     new, existing = wanted.new_guid, wanted.existing_guid
     if new == existing:
         raise SAME_ENTITY(errors=[FieldError("existingItem", "is the same as newItem")])
-    known = await queries.known_entities(db, [new, existing])
-    if not known or (wanted.shouldDeleteNewItem and new not in known):
-        raise UNKNOWN_PAIR()
+    states = await queries.states_of(db, [new, existing])
+    if unknown := [key for key, guid in (("newItem", new), ("existingItem", existing)) if guid not in states]:
+        raise UNKNOWN_PAIR(errors=[FieldError(key, "is no record") for key in unknown])
+    if wanted.shouldDeleteNewItem and states[new] == "live" and states[existing] != "live":
+        raise NOTHING_LEFT(errors=[FieldError("existingItem", "is deleted")])
 
 
 def _pair(row: Row, *, with_detail: bool) -> dict[str, Any]:

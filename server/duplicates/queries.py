@@ -207,7 +207,7 @@ async def count_open_pairs(db: Connection, most: int) -> int:
     )
 
 
-async def known_entities(db: Connection, guids: Sequence[str]) -> set[str]:
-    """Which of the entities live or lived."""
-    rows = await db.fetch("SELECT guid FROM entities WHERE guid = ANY($1) AND state <> 'missing'", guids)
-    return {row["guid"] for row in rows}
+async def states_of(db: Connection, guids: Sequence[str]) -> dict[str, str]:
+    """'live' or 'deleted' for each of the entities that live or lived."""
+    rows = await db.fetch("SELECT guid, state FROM entities WHERE guid = ANY($1) AND state <> 'missing'", guids)
+    return {row["guid"]: row["state"] for row in rows}

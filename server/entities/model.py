@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from server.entities.paging import PageQuery, Text, empty_is_absent
+from server.entities.paging import PageQuery, Text
 from server.kit.clock import parse_iso
 
 
@@ -23,11 +23,11 @@ class EntitiesQuery(PageQuery):
     """
 
     sort: Literal["lastUpdated", "name"] = "lastUpdated"
-    order: Annotated[Literal["asc", "desc"] | None, BeforeValidator(empty_is_absent)] = None
-    search: Annotated[Text | None, BeforeValidator(empty_is_absent)] = None
-    type: Annotated[EntityType | None, BeforeValidator(empty_is_absent)] = None
-    form: Annotated[Text | None, BeforeValidator(empty_is_absent)] = None
-    updatedSince: Annotated[Annotated[str, AfterValidator(_time)] | None, BeforeValidator(empty_is_absent)] = None
+    order: Literal["asc", "desc"] | None = None
+    search: Text | None = None
+    type: EntityType | None = None
+    form: Text | None = None
+    updatedSince: Annotated[str, AfterValidator(_time)] | None = None
 
 
 class EntityQuery(BaseModel):

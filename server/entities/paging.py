@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from server.kit.call import Answer
 from server.kit.problem import FieldError, Problem, ProblemKind
@@ -25,6 +25,7 @@ Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 """Text that the database can be asked for."""
 
 _Cursor = Annotated[str, Field(max_length=20_000)]
+_OTHER_NAMES: Final = {"sortBy": "sort", "sortOrder": "order"}
 
 
 def _at_least_one(number: int) -> int:
@@ -35,15 +36,11 @@ def _rows(number: int) -> int:
     return min(max(number, 1), MOST_ROWS)
 
 
-def empty_is_absent(value: Any) -> Any:
-    """An empty query parameter counts as one that was not sent."""
-    return None if value == "" else value
-
-
 class PageQuery(BaseModel):
     """Which page of a list. Numbers out of range are taken for the nearest in it.
 
-    `pageSize` is `limit` by another name. `after` is the opaque cursor of the Link header and outweighs `page`.
+    `pageSize` is `limit` by another name, and so are `sortBy` and `sortOrder` of the `sort` and `order` of a list that
+    has them. `after` is the opaque cursor of the Link header and outweighs `page`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -52,7 +49,14 @@ class PageQuery(BaseModel):
     limit: Annotated[int, AfterValidator(_rows)] | None = None
     pageSize: Annotated[int, AfterValidator(_rows)] | None = None
     page: Annotated[int, AfterValidator(_at_least_one)] = 1
-    after: Annotated[_Cursor | None, BeforeValidator(empty_is_absent)] = None
+    after: _Cursor | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_other_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: given[other] for other, name in _OTHER_NAMES.items() if other in given} | given
 
     def rows(self, default: int) -> int:
         """How many rows the page has at most."""

@@ -1,1 +1,1 @@
-"""The path of a request, in the order it runs: path, request_log, problems, endpoint with body."""
+"""The path of a request, in the order it runs: connection, path, request_log, problems, admission, endpoint, body."""

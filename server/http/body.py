@@ -1,8 +1,10 @@
-"""Reading a request's body, within limits."""
+"""Reading a request's body and query, within limits."""
 
-from collections.abc import AsyncGenerator
+from codecs import BOM_UTF8
+from collections.abc import AsyncGenerator, Sequence
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -14,13 +16,20 @@ from server.kit.strict_json import read_json
 
 TOO_LARGE = ProblemKind("body.too-large", 413, "The body is larger than this server takes.")
 WRONG_TYPE = ProblemKind("body.wrong-type", 415, "Send application/json.")
+ENCODED = ProblemKind("body.encoding", 415, "Send the body as it is, without a Content-Encoding.")
 INVALID = ProblemKind("body.invalid", 422, "The body is not what this address takes.")
 NOT_MULTIPART = ProblemKind("body.not-multipart", 400, "The multipart body cannot be read.")
 BAD_QUERY = ProblemKind("query.invalid", 400, "A query parameter is not what this address takes.")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises `body.too-large` as soon as more than `limit` bytes are announced or came."""
+    """The whole body. Raises `body.encoding` for a compressed one.
+
+    Raises `body.too-large` as soon as more than `limit` bytes are announced or came.
+    """
+    codings = {each.strip().lower() for each in request.headers.get("content-encoding", "").split(",")}
+    if codings - {"", "identity"}:
+        raise ENCODED(headers={"Accept-Encoding": "identity"})
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise TOO_LARGE(f"The body is larger than {limit} bytes.")
@@ -41,26 +50,49 @@ def parse_json(raw: bytes, model: type[BaseModel], content_type: str) -> BaseMod
 
 
 def parse_query(values: dict[str, str], model: type[BaseModel]) -> BaseModel:
-    """The query parameters as the route's model."""
-    return validated(model, values, BAD_QUERY)
+    """The query parameters as the route's model; an empty one counts as one that was not sent."""
+    return validated(model, {name: value for name, value in values.items() if value}, BAD_QUERY)
 
 
 def validated(model: type[BaseModel], value: object, kind: ProblemKind) -> BaseModel:
-    """The value as the model, or the problem `kind` with a path for each thing that is wrong."""
+    """The value as the model, or the problem `kind` with a path for each thing that is wrong; it tells the first."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [FieldError(field_path(each["loc"]), each["msg"]) for each in error.errors(include_url=False)]
-        places = ", ".join(each.path for each in errors if each.path)
-        raise kind(f"{kind.detail} See: {places}." if places else None, errors=errors) from None
+        errors = list(dict.fromkeys(_field_error(each, value) for each in error.errors(include_url=False)))
+        raise kind(_summary(errors), errors=errors) from None
 
 
-def field_path(location: tuple[int | str, ...]) -> str:
-    """A pydantic location as callers read it: `events[3].data`."""
+def _summary(errors: Sequence[FieldError]) -> str:
+    first = errors[0]
+    told = f"{first.path}: {first.message}" if first.path else first.message
+    return f"{told} (and {len(errors) - 1} more)" if len(errors) > 1 else told
+
+
+def _field_error(error: ErrorDetails, value: object) -> FieldError:
+    path = _field_path(error, value)
+    if error["type"] == "model_type":
+        return FieldError(path, "Has to be an object" if path else "The body has to be an object")
+    return FieldError(path, error["msg"].removeprefix("Value error, ").removesuffix("."))
+
+
+def _field_path(error: ErrorDetails, value: object) -> str:
+    """Where in the value it is, as callers read it: `events[3].data`.
+
+    Steps of pydantic's location that only name a choice of the model lead nowhere in the value and are left out.
+    """
+    location = error["loc"]
     path = ""
-    for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
-    return path
+    for number, step in enumerate(location, 1):
+        if isinstance(step, int):
+            path += f"[{step}]"
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        elif isinstance(value, dict) and step in value:
+            path += f".{step}"
+            value = value[step]
+        elif number == 1 or (error["type"] == "missing" and number == len(location)):
+            path += f".{step}"
+    return path.removeprefix(".")
 
 
 async def parse_upload(raw: bytes, headers: Headers, name: str = "config") -> Upload:
@@ -70,7 +102,7 @@ async def parse_upload(raw: bytes, headers: Headers, name: str = "config") -> Up
     if kind != "multipart/form-data":
         if kind not in ("application/json", ""):
             raise WRONG_TYPE("Send multipart/form-data with a file, or application/json.")
-        return Upload(raw or None)
+        return Upload(_without_mark(raw) or None)
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield raw
@@ -81,6 +113,11 @@ async def parse_upload(raw: bytes, headers: Headers, name: str = "config") -> Up
         raise NOT_MULTIPART(f"The multipart body cannot be read: {error}") from None
     try:
         file = form.get(name)
-        return Upload(await file.read() if isinstance(file, UploadFile) else None)
+        return Upload(_without_mark(await file.read()) if isinstance(file, UploadFile) else None)
     finally:
         await form.close()
+
+
+def _without_mark(content: bytes) -> bytes:
+    """Without the byte order mark that some editors put before a file."""
+    return content.removeprefix(BOM_UTF8)

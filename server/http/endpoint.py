@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,6 @@ from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT
 TENANT_NEEDED = ProblemKind("tenants.missing", 400, "Say which tenant: configId or the header X-Tenant-Id.")
 TENANTS_DISAGREE = ProblemKind("tenants.disagree", 400, "The request names two different tenants.")
 TENANT_SUSPENDED = ProblemKind("tenants.suspended", 403, "This tenant is suspended.")
-TENANT_REPLACED = ProblemKind(
-    "tenants.replaced", 409, "This device synced with a deleted tenant of the same id. Sign in anew to go on."
-)
 TOOK_TOO_LONG = ProblemKind("request.timeout", 503, "The request took too long and was given up.")
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
@@ -48,6 +45,7 @@ NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
 class Serving:
     """What every endpoint needs: the database, the tokens, and the limits of a request.
 
+    on_write: is told of every tenant in whose scope something may have been written, after the commit.
     public_url: the base URL of this server, or None to take it from a request's Host when that is in allowed_hosts.
     """
 
@@ -57,6 +55,7 @@ class Serving:
     timeout_seconds: float = 60.0
     public_url: str | None = None
     allowed_hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1"})
+    on_write: Callable[[Tenant], None] = lambda tenant: None
 
 
 class Endpoint:
@@ -85,7 +84,7 @@ class Endpoint:
         if hints or route.tenant == "none":
             self._admit(identity, named=bool(hints))
         body = await self._body(request)
-        if route.tenant != "none" and (named := named_in_body(body)):
+        if route.tenant != "none" and (named := named_in_body(body, route)):
             if not hints:
                 identity = await self._identify(request, [named])
             hints = [*hints, named]
@@ -110,6 +109,8 @@ class Endpoint:
             answer = await route.handler(call)
         for act in call.after_commit:
             act()
+        if identity.tenant is not None and route.scope == "tenant" and route.write:
+            self._serving.on_write(identity.tenant)
         return answer
 
     async def _identify(self, request: Request, hints: list[str]) -> Identity:
@@ -149,8 +150,6 @@ class Endpoint:
             raise FORBIDDEN()
         if tenant.state == SUSPENDED and not identity.caller.is_operator:
             raise TENANT_SUSPENDED()
-        if identity.retired and not route.admits_retired:
-            raise TENANT_REPLACED()
         if route.scope == "tenant" and tenant.schema_version != tenant_migrations()[-1].id:
             raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
@@ -164,6 +163,8 @@ class Endpoint:
         if route.upload:
             return await parse_upload(raw, request.headers)
         assert route.body is not None
+        if route.body_optional and not raw:
+            return route.body()
         content_type = request.headers.get("content-type", "")
         if len(raw) > _LARGE:
             return await asyncio.to_thread(parse_json, raw, route.body, content_type)
@@ -197,9 +198,14 @@ def tenant_hints(request: Request, route: Route) -> list[str]:
     return list(dict.fromkeys(name for name in named if name))
 
 
-def named_in_body(body: BaseModel | Upload | None) -> str | None:
-    """The configId that an old client puts into the body, or the id of an uploaded config."""
+def named_in_body(body: BaseModel | Upload | None, route: Route) -> str | None:
+    """The configId that an old client puts into the body, or the id of an uploaded config.
+
+    Where the path names the tenant, the id in an upload says nothing more: it is the handler who compares the two.
+    """
     if isinstance(body, Upload):
+        if route.tenant_in_path:
+            return None
         document = read_json(body.content) if body.content else None
         named = document.get("id") if isinstance(document, dict) else None
         return named if isinstance(named, str) else None

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as StarletteRoute
 
+from server.http.admission import Admission
 from server.http.endpoint import Endpoint, Serving
 from server.http.problems import Problems
 from server.http.request_log import RequestLog
@@ -25,8 +27,23 @@ _SHOWN_HEADERS = [
 ]
 
 
+class _Text(Convertor[str]):
+    """The parameter type `text`: anything, where one without a type ends at a slash."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", _Text())
+
+
 def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middleware]:
-    """Request log, then problems, then CORS. Credentials travel in a header, never in a cookie of another origin."""
+    """Request log, CORS, problems, admission. Credentials travel in a header, never in a cookie of another origin."""
     return [
         Middleware(RequestLog, metrics=metrics),
         Middleware(
@@ -38,6 +55,7 @@ def layers(metrics: RequestMetrics, cors_origins: Sequence[str]) -> list[Middlew
             max_age=600,
         ),
         Middleware(Problems),
+        Middleware(Admission),
     ]
 
 

@@ -41,11 +41,19 @@ class Problems:
             await self._app(scope, receive, watching_send)
         except Exception as error:
             problem = problem_from(error)
-            if problem.status >= 500:
-                log.exception("%s", problem.code, extra={"request_id": scope.get("request_id")})
+            _log(problem, error, scope)
             if started:
                 raise
             await problem_response(problem)(scope, receive, send)
+
+
+def _log(problem: Problem, error: Exception, scope: Scope) -> None:
+    """A failure of ours with its traceback; what is beyond us, such as a database that is away, as one line."""
+    extra = {"request_id": scope.get("request_id")}
+    if problem.code == INTERNAL.code:
+        log.exception("%s", problem.code, extra=extra)
+    elif problem.status >= 500:
+        log.warning("%s", problem.code, extra={**extra, "cause": type(error).__name__})
 
 
 def problem_from(error: Exception) -> Problem:

@@ -27,8 +27,8 @@ class Route:
     scope: 'tenant' opens the transaction in the tenant's schema, 'shared' in the shared one, 'none' opens none.
     tenant: whether the request has to name a tenant, by configId or X-Tenant-Id or the path parameter `tenant_in_path`.
     An optional one that is unknown leaves the caller without a role, so that only operators may go on.
+    body_optional: no body at all is `body` with its defaults.
     answers: models of the successful answers by status, for the OpenAPI document; None where the answer has no JSON.
-    admits_retired: false for what a device of a deleted predecessor of the tenant must not do.
     """
 
     method: str
@@ -43,11 +43,11 @@ class Route:
     write: bool = True
     query: type[BaseModel] = NoQuery
     body: type[BaseModel] | None = None
+    body_optional: bool = False
     upload: bool = False
     answers: Mapping[int, Any] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     media_type: str = "application/json"
-    admits_retired: bool = True
 
     @property
     def is_public(self) -> bool:

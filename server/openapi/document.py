@@ -119,7 +119,7 @@ class _Operation:
             "security": [] if route.is_public else [{"bearer": []}],
         }
         if content := self._request_content():
-            operation["requestBody"] = {"required": True, "content": content}
+            operation["requestBody"] = {"required": not route.body_optional, "content": content}
         return operation
 
     def _parameters(self) -> Iterator[Json]:
@@ -169,7 +169,12 @@ class _Operation:
 
 def problem_statuses(route: Route) -> list[int]:
     """Every status of a problem that the route can answer with."""
-    statuses = {*route.problems, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
+    statuses = {
+        *route.problems,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    }
     takes_body = route.upload or route.body is not None
     if takes_body or not route.is_public or route.query.model_fields:
         statuses.add(HTTPStatus.BAD_REQUEST)

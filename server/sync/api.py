@@ -19,7 +19,6 @@ from server.sync.old_clients.receive import receive
 from server.sync.push import Pushed, Source
 
 BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time that an earlier answer held.")
-BAD_AUDIT_LOG = ProblemKind("sync.bad-audit-log", 422, "An audit log entry cannot be read.")
 
 NO_ADAPTER = ProblemKind("sync.no-adapter", 502, "No adapter for this outside system is installed on this server.")
 
@@ -86,7 +85,7 @@ class AuditLogEntry(BaseModel):
     action: str
     eventGuid: str
     entityGuid: str
-    changes: dict[str, Any]
+    changes: Any
     signature: str
 
 
@@ -161,10 +160,7 @@ async def pull(call: Call, *, gate: Gate) -> Answer:
 
 async def push_audit_logs(call: Call) -> StatusAnswer:
     """Keeps what a phone reports, as the caller's: whatever user it claims, the account is written over it."""
-    entries, errors = audit_log.read_entries(call.body.auditLogs)
-    if errors:
-        raise BAD_AUDIT_LOG(errors=errors)
-    await audit_log.insert(call.db, entries, Source(call.caller.account, call.caller.device, call.at))
+    await audit_log.receive(call.db, call.body.auditLogs, Source(call.caller.account, call.caller.device, call.at))
     return StatusAnswer()
 
 

@@ -7,37 +7,43 @@ import orjson
 
 from server.db import Connection
 from server.kit.clock import parse_iso
-from server.kit.problem import FieldError
 from server.sync import queries
+from server.sync.intake import Refusal
 from server.sync.push import Source
+from server.sync.quarantine import keep
 
 _TEXTS = ("guid", "timestamp", "action", "eventGuid", "entityGuid")
 _MAX_TEXT = 256
 _MOST = 10_000
 
 
-def read_entries(raws: Sequence[Any]) -> tuple[list[dict[str, Any]], list[FieldError]]:
-    """The entries that can be read, and what is wrong with the others."""
-    entries, errors = [], []
-    for index, raw in enumerate(raws):
-        bad = _first_fault(raw)
-        if bad is not None:
-            errors.append(FieldError(f"auditLogs[{index}]{bad}", "is missing or not what an entry holds"))
-        else:
-            entries.append(raw)
-    return entries, errors
+def read_entry(raw: Any) -> Refusal | None:
+    """What is wrong with an entry, if anything. What it says of the change itself may be any JSON."""
+    guid = raw.get("guid") if isinstance(raw, dict) else None
+    path = _bad_place(raw)
+    if path is None:
+        return None
+    return Refusal(
+        guid if isinstance(guid, str) else "", "audit-log.invalid", path, "is missing or not what an entry holds"
+    )
 
 
-def _first_fault(raw: Any) -> str | None:
+def _bad_place(raw: Any) -> str | None:
     if not isinstance(raw, dict):
         return ""
     for key in _TEXTS:
         value = raw.get(key)
         if not isinstance(value, str) or len(value) > _MAX_TEXT or (key == "guid" and not value):
-            return f".{key}"
-    if not isinstance(raw.get("changes", {}), dict):
-        return ".changes"
-    return None if isinstance(raw.get("signature", ""), str) else ".signature"
+            return key
+    signature = raw.get("signature")
+    return None if signature is None or isinstance(signature, str) else "signature"
+
+
+async def receive(db: Connection, raws: Sequence[Any], source: Source) -> None:
+    """Keeps what phones report as the account's; one entry that cannot be read is put aside and holds up no other."""
+    read = [(raw, read_entry(raw)) for raw in raws]
+    await insert(db, [raw for raw, refusal in read if refusal is None], source)
+    await keep(db, [(raw, refusal) for raw, refusal in read if refusal is not None], source)
 
 
 async def insert(db: Connection, entries: Sequence[dict[str, Any]], source: Source) -> None:
@@ -52,7 +58,7 @@ async def insert(db: Connection, entries: Sequence[dict[str, Any]], source: Sour
             [entry["eventGuid"] for entry in unique],
             [entry["entityGuid"] for entry in unique],
             [orjson.dumps(entry.get("changes", {})).decode() for entry in unique],
-            [entry.get("signature", "") for entry in unique],
+            [entry.get("signature") or "" for entry in unique],
         ],
         account=source.account,
         device_id=source.device_id,

@@ -41,8 +41,9 @@ Birth = tuple[int, int, int, str, int]
 class Entity:
     """A person or a group as the events so far have made it.
 
-    `created` tells that a creation made it, not an update alone. `newest` is the place at which it was touched last, `born` where it came into being last, by which members are shown in order; `deaths` how often it was
-    deleted; `fed_seq` the number of the last event that mentioned or changed it. Ids of members and parents are sorted.
+    `created` tells that a creation made it, not an update alone. `newest` is the place at which it was touched last,
+    `born` where it came into being last, by which members are shown in order; `deaths` how often it was deleted;
+    `fed_seq` the number of the last event that mentioned or changed it. Ids of members and parents are sorted.
     """
 
     guid: str

@@ -9,7 +9,18 @@ history, however large the group around it is.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from server.sync.event import ADD_MEMBER, CREATES, REMOVE_MEMBER, UPDATES, Data, Event, Place, listed
+from server.sync.event import (
+    ADD_MEMBER,
+    BUILT_IN,
+    CREATES,
+    REMOVE_MEMBER,
+    RESOLVE_DUPLICATE,
+    UPDATES,
+    Data,
+    Event,
+    Place,
+    listed,
+)
 from server.sync.fold import (
     APPLIED,
     APPLIED_LATER,
@@ -28,44 +39,42 @@ History = Mapping[str, Sequence[tuple[Event, Outcome]]]
 
 def may_stand_alone(event: Event, entities: Mapping[str, Entity]) -> bool:
     """Whether, as far as the entities tell, the event could be taken without folding anew. Says no cheaply."""
+    if _changes_nothing(event):
+        return True
     if event.type not in CREATES | UPDATES | {ADD_MEMBER}:
         return False
     if not all(_is_new(entities[guid]) or _is_calm(entities[guid], event) for guid in event.mentions):
         return False
     joining = {entry["guid"] for entry in event.members}
-    deeper = {guid for guid in event.mentions if guid not in joining and guid != event.entity_guid}
-    return all(_is_new(entities[guid]) for guid in deeper) and not any(
+    return all(_is_new(entities[guid]) for guid in _listed_deeper(event)) and not any(
         event.entity_guid in entities[guid].parent_ids for guid in joining
     )
 
 
 def needs_history(event: Event, entities: Mapping[str, Entity]) -> set[str]:
     """The entities whose history tells whether the event stands alone, and settles the fields it writes."""
-    known = {guid for guid in event.mentions if not _is_new(entities[guid])}
-    return known - {event.entity_guid} if event.type == ADD_MEMBER else known
+    return {guid for guid in _writes(event) if not _is_new(entities[guid])}
 
 
-def stands_alone(event: Event, entities: Mapping[str, Entity], history: History) -> bool:
-    """Whether it really can, as far as the history of those it touches tells.
+def entangled(history: History, beside: Mapping[str, Sequence[Event]], entities: Mapping[str, Entity]) -> set[str]:
+    """Of the entities with a history, those whose late events do not stand alone after all.
 
-    Not where one of them ever left a group, was listed by an event that had to wait, or was listed further down than
-    at the top, because then it takes the whole fold to tell what was written in which order.
+    That is who ever left a group, was listed by an event that had to wait, or was listed further down than at the top:
+    then it takes the whole fold to tell what was written in which order. `beside` are the events of the batch itself,
+    by the entities they mention.
     """
-    return not any(
-        other.type == REMOVE_MEMBER
-        or (outcome == APPLIED_LATER and other.entity_guid != guid)
-        or guid in _listed_deeper(other)
-        for guid in needs_history(event, entities)
-        for other, outcome in history.get(guid, ())
-    )
+    return {
+        guid for guid, known in history.items() if any(_entangles(guid, other, outcome) for other, outcome in known)
+    } | {
+        guid
+        for guid, pushed in beside.items()
+        if any(_entangles(guid, other, _foreseen(other, entities)) for other in pushed)
+    }
 
 
 def outlived(event: Event, entities: Mapping[str, Entity]) -> set[str]:
     """The entities it writes fields into and that have been touched by newer events."""
-    writes = set(event.mentions)
-    if event.type == ADD_MEMBER:
-        writes.discard(event.entity_guid)
-    return {guid for guid in writes if (newest := entities[guid].newest) is not None and newest > event.place}
+    return {guid for guid in _writes(event) if (newest := entities[guid].newest) is not None and newest > event.place}
 
 
 def settle_fields(entity: Entity, history: Iterable[tuple[Event, Outcome]]) -> None:
@@ -96,6 +105,28 @@ def _written(event: Event, entity: Entity) -> Iterable[Data]:
             yield own_fields(event, entity.type)
     else:
         yield from (entry_fields(entry, entity.type) for entry in event.members if entry["guid"] == entity.guid)
+
+
+def _writes(event: Event) -> set[str]:
+    """The entities whose fields it writes."""
+    if _changes_nothing(event):
+        return set()
+    return set(event.mentions) - ({event.entity_guid} if event.type == ADD_MEMBER else set())
+
+
+def _changes_nothing(event: Event) -> bool:
+    return event.type not in BUILT_IN or (event.type == RESOLVE_DUPLICATE and not event.deletes)
+
+
+def _entangles(guid: str, other: Event, outcome: Outcome) -> bool:
+    if other.type == REMOVE_MEMBER or guid in _listed_deeper(other):
+        return True
+    return outcome == APPLIED_LATER and other.entity_guid != guid
+
+
+def _foreseen(event: Event, entities: Mapping[str, Entity]) -> Outcome:
+    """What will become of an event of the batch at worst: where its entity is still to come, it may have to wait."""
+    return APPLIED if event.type in CREATES or entities[event.entity_guid].state == LIVE else APPLIED_LATER
 
 
 def _listed_deeper(event: Event) -> set[str]:

@@ -5,7 +5,7 @@ unknown ones as placeholders. Only then does a push see what it folds onto, and 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -41,21 +41,29 @@ class Pushed:
 
 async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:
     """Takes events into the log; those that are known already are passed over. A guid counts once, the first stands."""
-    batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
+    batch = await _unknown(db, list({event.guid: event for event in reversed(events)}.values())[::-1])
     guids = {guid for event in batch for guid in event.mentions}
     while batch:
         await queries.set_savepoint(db)
         await queries.lock_entities(db, sorted(guids))
-        known = await queries.known_guids(db, [event.guid for event in batch])
-        batch = [event for event in batch if event.guid not in known]
-        if not batch:
-            break
+        new = await _unknown(db, batch)
+        if len(new) < len(batch):
+            batch = new
+            guids = {guid for event in batch for guid in event.mentions}
+            await queries.return_to_savepoint(db)
+            continue
         reach = await _Reach.of(db, batch)
         if reach.guids <= guids:
             return await _fold_and_write(db, batch, reach, source)
         guids |= reach.guids
         await queries.return_to_savepoint(db)
     return Pushed()
+
+
+async def _unknown(db: Connection, events: Sequence[Event]) -> list[Event]:
+    """Those that are not in the log yet. Asked before the locks, too: much of what phones push is known."""
+    known = await queries.known_guids(db, [event.guid for event in events])
+    return [event for event in events if event.guid not in known]
 
 
 @dataclass(slots=True)
@@ -79,29 +87,40 @@ class _Reach:
         entities = await _read(db, guids)
         touches = {event.guid: {*event.mentions, *around.get(event.guid, ())} for event in batch}
         overdue = [e for e in batch if not all(follows(entities[guid], e) for guid in touches[e.guid])]
-        alone, history = await _standing_alone(db, overdue, entities)
-        entangled = {guid for event in overdue if event not in alone for guid in touches[event.guid]}
-        anew = await _connected(db, entangled, touches)
+        alone, history = await _standing_alone(db, overdue, batch, entities)
+        entangled = {guid for event in overdue if event.guid not in alone for guid in touches[event.guid]}
+        anew = await _connected(db, entangled, list(touches.values()))
         if more := anew - guids:
             guids |= more
             entities |= await _read(db, more)
-        outlived = {guid for event in alone for guid in late.outlived(event, entities)} - anew
+        outlived = {guid for event in alone.values() for guid in late.outlived(event, entities)} - anew
         return cls(guids, entities, anew, outlived, history)
 
 
 async def _standing_alone(
-    db: Connection, overdue: Sequence[Event], entities: dict[str, Entity]
-) -> tuple[list[Event], dict[str, list[tuple[Event, Outcome]]]]:
-    """The late events that need no folding anew, and the history of what they touch."""
+    db: Connection, overdue: Sequence[Event], batch: Sequence[Event], entities: dict[str, Entity]
+) -> tuple[dict[str, Event], dict[str, list[tuple[Event, Outcome]]]]:
+    """The late events that need no folding anew, by guid, and the history of what they write into."""
     candidates = [event for event in overdue if late.may_stand_alone(event, entities)]
     wanted = {guid for event in candidates for guid in late.needs_history(event, entities)}
     rows = await queries.list_events_of(db, wanted) if wanted else []
-    history: dict[str, list[tuple[Event, Outcome]]] = {}
+    history: dict[str, list[tuple[Event, Outcome]]] = {guid: [] for guid in wanted}
     for row in rows:
         event = event_from(row)
         for guid in wanted.intersection(event.mentions):
-            history.setdefault(guid, []).append((event, Outcome(row["outcome"], row["reason"])))
-    return [event for event in candidates if late.stands_alone(event, entities, history)], history
+            history[guid].append((event, Outcome(row["outcome"], row["reason"])))
+    beside = {guid: events for guid, events in _by_mention(batch).items() if guid in wanted}
+    entangled = late.entangled(history, beside, entities)
+    alone = {e.guid: e for e in candidates if entangled.isdisjoint(late.needs_history(e, entities))}
+    return alone, history
+
+
+def _by_mention(events: Iterable[Event]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for event in events:
+        for guid in event.mentions:
+            found.setdefault(guid, []).append(event)
+    return found
 
 
 async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
@@ -115,42 +134,50 @@ async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
 
 async def _around_removals(db: Connection, batch: Sequence[Event]) -> dict[str, set[str]]:
     """By the guid of each event that takes something away: all that can go with it, and the groups these are in."""
-    removals = [event for event in batch if event.removes is not None]
-    if not removals:
-        return {}
-    joined: dict[str, set[str]] = {}
-    for event in batch:
-        for guid in event.makes:
-            joined.setdefault(event.entity_guid, set()).add(guid)
+    removed = {event.guid: event.removes for event in batch if event.removes is not None}
+    members: dict[str, set[str]] = {}
+    for event in batch if removed else ():
+        for group, member in event.joins:
+            members.setdefault(group, set()).add(member)
+    parents: dict[str, list[str]] = {}
+    read: set[str] = set()
+    while unread := _below(removed.values(), members) - read:
+        read |= unread
+        for row in await queries.list_below(db, unread):
+            read.add(row["guid"])
+            members.setdefault(row["guid"], set()).update(row["member_ids"])
+            parents[row["guid"]] = row["parent_ids"]
     around = {}
-    for event in removals:
-        assert event.removes is not None
-        start = _below(event.removes, joined)
-        around[event.guid] = start | await queries.list_around(db, list(start))
+    for event_guid, guid in removed.items():
+        going = _below([guid], members)
+        around[event_guid] = going.union(*(parents.get(each, ()) for each in going))
     return around
 
 
-def _below(guid: str, joined: dict[str, set[str]]) -> set[str]:
-    """The entity and what the batch itself puts below it."""
-    found, open_ = {guid}, [guid]
+def _below(guids: Iterable[str], members: Mapping[str, set[str]]) -> set[str]:
+    """The entities and everything below them."""
+    found = set(guids)
+    open_ = list(found)
     while open_:
-        for below in joined.get(open_.pop(), set()) - found:
-            found.add(below)
-            open_.append(below)
+        new = members.get(open_.pop(), set()) - found
+        found |= new
+        open_ += new
     return found
 
 
-async def _connected(db: Connection, guids: set[str], touches: dict[str, set[str]]) -> set[str]:
+async def _connected(db: Connection, guids: set[str], touches: Sequence[set[str]]) -> set[str]:
     """The connected set of entities around these, through the log and through the batch."""
+    touching: dict[str, list[int]] = {}
+    for index, touched in enumerate(touches) if guids else ():
+        for guid in touched:
+            touching.setdefault(guid, []).append(index)
+    reached: set[str] = set()
     while guids:
-        reached = await queries.list_connected(db, guids)
-        for touched in touches.values():
-            if touched & reached:
-                reached |= touched
-        if reached == guids:
-            break
-        guids = reached
-    return guids
+        new = await queries.list_connected(db, guids) - reached
+        reached |= new
+        indexes = {index for guid in new for index in touching.pop(guid, ())}
+        guids = set().union(*(touches[index] for index in indexes)) - reached
+    return reached
 
 
 async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, source: Source) -> Pushed:
@@ -188,6 +215,7 @@ class _Folding:
         self._reach = reach
         self._index = {event.guid: index for index, event in enumerate(batch)}
         self._onto_rows = [event for event in batch if reach.anew.isdisjoint(event.mentions)]
+        self._beside = _by_mention(self._onto_rows) if reach.outlived else {}
         self._anew = [event for event in batch if not reach.anew.isdisjoint(event.mentions)]
         self._entities = {guid: entity for guid, entity in reach.entities.items() if guid not in reach.anew}
 
@@ -226,8 +254,8 @@ class _Folding:
         return {guid: self._entities[guid] for guid in self.last_touch}
 
     def _history_of(self, guid: str) -> list[tuple[Event, Outcome]]:
-        mentions = [(event, self.outcomes[event.guid]) for event in self._onto_rows if guid in event.mentions]
-        return [*self._reach.history.get(guid, ()), *mentions]
+        beside = [(event, self.outcomes[event.guid]) for event in self._beside[guid]]
+        return [*self._reach.history[guid], *beside]
 
     def _touch(self, guids: Iterable[str], index: int) -> None:
         for guid in guids:

@@ -38,8 +38,14 @@ async def take_numbers(
 
 
 async def get_head(db: Connection) -> Row:
-    """epoch, base, head, link and carrier_key."""
-    row = await db.fetchrow("SELECT epoch, base, head, link, carrier_key FROM sync_head")
+    """epoch, base, head, link, carrier_key, and not_before: when the log began, where another one had its id before."""
+    row = await db.fetchrow(
+        """
+        SELECT epoch, base, head, link, carrier_key,
+               (SELECT value::bigint FROM settings WHERE name = 'not-before') AS not_before
+        FROM sync_head
+        """
+    )
     assert row is not None
     return row
 
@@ -60,6 +66,25 @@ _EVENT_COLUMNS = (
 async def known_guids(db: Connection, guids: Sequence[str]) -> set[str]:
     """Which of the events are in the log already."""
     rows = await db.fetch("SELECT guid FROM events WHERE guid = ANY($1)", guids)
+    return {row["guid"] for row in rows}
+
+
+async def known_digests(db: Connection, guids: Sequence[str]) -> dict[str, bytes]:
+    """Of the events that are in the log already: their digests by guid."""
+    rows = await db.fetch("SELECT guid, digest FROM events WHERE guid = ANY($1)", guids)
+    return {row["guid"]: row["digest"] for row in rows}
+
+
+async def list_foreign(db: Connection, guids: Sequence[str]) -> set[str]:
+    """Those of the entities that belong to a log which had this one's id before, and not to this one."""
+    rows = await db.fetch(
+        """
+        SELECT f.guid FROM foreign_guids f
+        WHERE f.guid = ANY($1)
+          AND NOT EXISTS (SELECT FROM entities e WHERE e.guid = f.guid AND e.state <> 'missing')
+        """,
+        guids,
+    )
     return {row["guid"] for row in rows}
 
 
@@ -186,37 +211,37 @@ async def list_entities(db: Connection, guids: Sequence[str]) -> list[Row]:
     return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities WHERE guid = ANY($1)", guids)
 
 
-async def list_around(db: Connection, guids: Sequence[str]) -> set[str]:
-    """The entities, everything below them, and the groups that all of these are in."""
-    rows = await db.fetch(
+async def list_below(db: Connection, guids: Iterable[str]) -> list[Row]:
+    """The entities and everything below them: guid, member_ids and parent_ids."""
+    return await db.fetch(
         """
         WITH RECURSIVE below (guid) AS (
             SELECT unnest($1::text[]) COLLATE "C"
             UNION
             SELECT unnest(e.member_ids) FROM below b JOIN entities e ON e.guid = b.guid
         )
-        SELECT guid FROM below
-        UNION
-        SELECT unnest(e.parent_ids) FROM below b JOIN entities e ON e.guid = b.guid
+        SELECT e.guid, e.member_ids, e.parent_ids FROM below b JOIN entities e ON e.guid = b.guid
         """,
-        guids,
+        list(guids),
     )
-    return {row["guid"] for row in rows}
 
 
 async def list_connected(db: Connection, guids: Iterable[str]) -> set[str]:
     """Every entity that is connected with these through events that mention both."""
     rows = await db.fetch(
+        # From entity to event to entity: joined in one step, a group of thousands would be a square of rows.
         """
-        WITH RECURSIVE reached (guid) AS (
-            SELECT unnest($1::text[]) COLLATE "C"
+        WITH RECURSIVE reached (guid, seq) AS (
+            SELECT unnest($1::text[]) COLLATE "C", NULL::bigint
             UNION
-            SELECT other.entity_guid
-            FROM reached r
-            JOIN mentions m ON m.entity_guid = r.guid
-            JOIN mentions other ON other.seq = m.seq
+            SELECT next.guid, next.seq
+            FROM reached r CROSS JOIN LATERAL (
+                SELECT NULL::text COLLATE "C" AS guid, m.seq FROM mentions m WHERE m.entity_guid = r.guid
+                UNION ALL
+                SELECT m.entity_guid, NULL FROM mentions m WHERE m.seq = r.seq
+            ) next
         )
-        SELECT guid FROM reached
+        SELECT guid FROM reached WHERE guid IS NOT NULL
         """,
         list(guids),
     )
@@ -280,6 +305,14 @@ async def list_all_entities(db: Connection) -> list[Row]:
     return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities")
 
 
+async def lock_all_entities(db: Connection) -> None:
+    """Makes pushes wait until the end of the transaction, before they lock anything; reading goes on.
+
+    Taken before the head: a push that has locked its entities waits for the head.
+    """
+    await db.execute("LOCK TABLE entities IN EXCLUSIVE MODE")
+
+
 async def lock_head(db: Connection) -> None:
     """Makes pushes wait until the end of the transaction."""
     await db.execute("SELECT head FROM sync_head FOR UPDATE")
@@ -298,17 +331,29 @@ async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int)
     return [row["guid"] for row in rows]
 
 
-async def list_data_with_name_parts(db: Connection, parts: Sequence[str], limit: int) -> list[Row]:
-    """guid and data of live entities whose name holds the parts, at most `limit`."""
+async def list_data_with_name_parts(db: Connection, parts: Sequence[str], keys: Sequence[str], limit: int) -> list[Row]:
+    """guid and data of live entities whose name holds the parts and whose data all the keys, at most `limit`."""
     return await db.fetch(
-        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2", parts, limit
+        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 AND data ?& $2 LIMIT $3",
+        parts,
+        keys,
+        limit,
     )
 
 
-async def list_data_with_name_containing(db: Connection, part: str, limit: int) -> list[Row]:
-    """The same for a part too short to be indexed."""
+async def list_data_with_name_containing(
+    db: Connection, spellings: Sequence[str], keys: Sequence[str], limit: int
+) -> list[Row]:
+    """The same for a part too short to be indexed, given in each of its spellings: lower() may know only ASCII."""
     return await db.fetch(
-        "SELECT guid, data FROM entities WHERE state = 'live' AND strpos(lower(name), $1) > 0 LIMIT $2", part, limit
+        """
+        SELECT guid, data FROM entities
+        WHERE state = 'live' AND data ?& $2 AND EXISTS (SELECT FROM unnest($1::text[]) AS s WHERE strpos(name, s) > 0)
+        LIMIT $3
+        """,
+        spellings,
+        keys,
+        limit,
     )
 
 

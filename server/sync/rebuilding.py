@@ -26,6 +26,7 @@ async def rebuild(db: Connection) -> RebuildReport:
 
     Pushes wait meanwhile. Devices are sent again what differed.
     """
+    await queries.lock_all_entities(db)
     await queries.lock_head(db)
     before = {row["guid"]: entity_from(row) for row in await queries.list_all_entities(db)}
     rows: list[Row] = []

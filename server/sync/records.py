@@ -1,5 +1,6 @@
 """Events and entities as rows of the database, and back."""
 
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -8,9 +9,11 @@ import orjson
 
 from server.db.connection import Row
 from server.entities.names import name_parts
-from server.kit.strict_json import canonical_json
+from server.kit.strict_json import MAX_INTEGER, canonical_json
 from server.sync.event import Event
 from server.sync.fold import LIVE, Entity, Folded
+
+_LONG_INTEGER = re.compile(r"[0-9]{16}")
 
 
 def event_from(row: Row) -> Event:
@@ -53,7 +56,7 @@ def entity_from(row: Row) -> Entity:
         entity_name=row["entity_name"],
         external_id=row["external_id"],
         version=row["version"],
-        data=orjson.loads(row["data"]),
+        data=_data(row["data"]),
         member_ids=row["member_ids"],
         parent_ids=row["parent_ids"],
         updated_ms=row["updated_ms"],
@@ -62,6 +65,20 @@ def entity_from(row: Row) -> Entity:
         deaths=row["deaths"],
         fed_seq=row["fed_seq"],
     )
+
+
+def _data(text: str) -> Any:
+    """jsonb writes out every number, so a float beyond the integers that JSON keeps exactly comes back as one."""
+    data = orjson.loads(text)
+    return _with_floats(data) if _LONG_INTEGER.search(text) else data
+
+
+def _with_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_floats(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(each) for each in value]
+    return float(value) if isinstance(value, int) and abs(value) > MAX_INTEGER else value
 
 
 def _tuple(text: str | None) -> Any:

@@ -6,7 +6,7 @@ from server.db import Connection, Scope, scoped
 from server.tenants import queries
 from server.tenants.acting import Actor
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
-from server.tenants.predecessors import readmit_devices, retire_devices
+from server.tenants.predecessors import note_former_id, tell_of_predecessors
 from server.tenants.problems import ID_TAKEN, STILL_KEPT, UNKNOWN_TENANT, WRONG_STATE
 from server.tenants.versioning import LoadEvents, store_version, stored_document, under_id
 
@@ -63,7 +63,7 @@ async def delete(db: Connection, tenant_id: int, actor: Actor) -> Tenant:
     await queries.set_state(db, tenant.id, DELETED, actor.at)
     sessions = await queries.end_sessions_of_members(db, tenant.id)
     memberships = await queries.delete_memberships(db, tenant.id)
-    await retire_devices(db, tenant)
+    await note_former_id(db, tenant)
     await actor.record(
         db, "tenant.deleted", tenant.config_id, tenant=tenant.id, memberships=memberships, sessions=sessions
     )
@@ -86,12 +86,12 @@ async def restore(db: Connection, name: str, new_id: str | None, actor: Actor, l
     config = under_id(await stored_document(db, tenant), config_id)
     await queries.set_config_id(db, tenant.id, config_id)
     await queries.set_state(db, tenant.id, ACTIVE, None)
-    if config_id == tenant.config_id:
-        await readmit_devices(db, tenant)
-    else:
+    if config_id != tenant.config_id:
         await store_version(db, tenant.id, config, actor, load)
     await actor.record(db, "tenant.restored", config_id, tenant=tenant.id, before=tenant.config_id)
-    return await _locked(db, tenant.id)
+    restored = await _locked(db, tenant.id)
+    await tell_of_predecessors(db, restored)
+    return restored
 
 
 async def purge(db: Connection, tenant_id: int, retention: timedelta, actor: Actor) -> None:
@@ -105,7 +105,6 @@ async def purge(db: Connection, tenant_id: int, retention: timedelta, actor: Act
     until = tenant.deleted_at + retention
     if actor.at < until:
         raise STILL_KEPT(f"The data of {tenant.config_id} is kept until {until:%Y-%m-%d %H:%M} UTC.")
-    await retire_devices(db, tenant)
     await queries.lock_schema(db, tenant.id)
     async with scoped(db, Scope(tenant.schema, await queries.owner_role(db))):
         await queries.drop_schema(db, tenant.schema)

@@ -16,10 +16,10 @@ from server.db.migrations import apply_migrations, tenant_migrations
 from server.tenants import queries
 from server.tenants.acting import Actor
 from server.tenants.model import Tenant
-from server.tenants.predecessors import retire_predecessors
-from server.tenants.versioning import LoadEvents, store_version
+from server.tenants.predecessors import tell_of_predecessors
+from server.tenants.versioning import LoadEvents, lock_living, store_version
 
-STEPS: Final = ("role", "row", "predecessors", "schema", "migrations", "head", "config", "record")
+STEPS: Final = ("role", "row", "schema", "migrations", "head", "predecessors", "config", "record")
 """The names of the steps in their order. Each is told of when it is done."""
 
 OnStep = Callable[[str], Awaitable[None]]
@@ -47,9 +47,9 @@ async def provision(
         at=actor.at,
     )
     await done("row")
-    await retire_predecessors(db, config.id)
-    await done("predecessors")
     await _build_schema(db, tenant_id, Scope(schema, role), done)
+    await tell_of_predecessors(db, await lock_living(db, tenant_id))
+    await done("predecessors")
     tenant = await store_version(db, tenant_id, config, actor, load)
     await done("config")
     await actor.record(db, "tenant.provisioned", config.id, tenant=tenant_id, schema=schema)

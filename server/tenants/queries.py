@@ -173,9 +173,26 @@ async def put_settings(db: Connection, settings: dict[str, Any]) -> set[str]:
     return {row["name"] for row in rows}
 
 
-async def list_devices(db: Connection) -> list[str]:
-    """Every device the tenant has heard of. In the tenant's schema."""
-    return [row["id"] for row in await db.fetch("SELECT id FROM devices")]
+async def list_known_guids_after(db: Connection, last: str, limit: int) -> list[str]:
+    """The first guids after `last` of the tenant's entities and of those it knows to be others', in order.
+
+    In the tenant's schema.
+    """
+    rows = await db.fetch(
+        """
+        (SELECT guid FROM entities WHERE guid > $1 ORDER BY guid LIMIT $2)
+        UNION (SELECT guid FROM foreign_guids WHERE guid > $1 ORDER BY guid LIMIT $2)
+        ORDER BY guid LIMIT $2
+        """,
+        last,
+        limit,
+    )
+    return [row["guid"] for row in rows]
+
+
+async def insert_foreign_guids(db: Connection, guids: Sequence[str]) -> None:
+    """Makes guids known as those of others' entities. In the tenant's schema, as its owner."""
+    await db.execute("INSERT INTO foreign_guids (guid) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", guids)
 
 
 async def count_entities(db: Connection) -> int:
@@ -222,6 +239,21 @@ async def find_document(db: Connection, tenant_id: int, number: int) -> dict[str
     )
     document: dict[str, Any] | None = orjson.loads(text) if text else None
     return document
+
+
+async def list_rows_ever(db: Connection, tenant_id: int, ids: Sequence[str]) -> set[str]:
+    """Which of the ids are those of a row of entityData in any config that was uploaded."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT row->>'id' AS id
+        FROM config_versions v, json_array_elements(v.document->'entityData') AS section,
+             json_array_elements(section->'data') AS row
+        WHERE v.tenant_id = $1 AND row->>'id' = ANY($2)
+        """,
+        tenant_id,
+        ids,
+    )
+    return {row["id"] for row in rows}
 
 
 async def list_versions(db: Connection, tenant_id: int) -> list[Row]:
@@ -335,27 +367,28 @@ async def delete_memberships(db: Connection, tenant_id: int) -> int:
     return len(await db.fetch("DELETE FROM memberships WHERE tenant_id = $1 RETURNING user_id", tenant_id))
 
 
-async def list_deleted_under(db: Connection, config_id: str) -> list[Tenant]:
-    """The deleted tenants that had the config id and whose data is still kept."""
-    rows = await db.fetch(f"{_SELECT} WHERE t.config_id = $1 AND t.state = 'deleted'", config_id)
-    return [tenant_from(row) for row in rows]
-
-
 async def list_deleted_before(db: Connection, at: datetime) -> list[Tenant]:
     """The deleted tenants that were deleted at this time or earlier."""
     rows = await db.fetch(f"{_SELECT} WHERE t.state = 'deleted' AND t.deleted_at <= $1 ORDER BY t.deleted_at", at)
     return [tenant_from(row) for row in rows]
 
 
-async def retire_devices(db: Connection, config_id: str, devices: Sequence[str]) -> None:
-    """Keeps devices of a deleted tenant out of any other tenant of the same id."""
+async def insert_former_config_id(db: Connection, config_id: str, tenant_id: int) -> None:
+    """Remembers that the tenant had the config id."""
     await db.execute(
-        "INSERT INTO retired_devices (config_id, device_id) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO former_config_ids (config_id, tenant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         config_id,
-        devices,
+        tenant_id,
     )
 
 
-async def readmit_devices(db: Connection, config_id: str, devices: Sequence[str]) -> None:
-    """Lets the devices of a tenant that was restored under its own id in again."""
-    await db.execute("DELETE FROM retired_devices WHERE config_id = $1 AND device_id = ANY($2)", config_id, devices)
+async def list_former_holders(db: Connection, config_id: str) -> list[int]:
+    """The numbers of all tenants that had the config id when they were deleted, purged ones among them."""
+    rows = await db.fetch("SELECT tenant_id FROM former_config_ids WHERE config_id = $1 ORDER BY tenant_id", config_id)
+    return [row["tenant_id"] for row in rows]
+
+
+async def find_schema(db: Connection, tenant_id: int) -> str | None:
+    """The schema of the tenant, None for one that is purged."""
+    schema: str | None = await db.fetchval("SELECT schema_name FROM tenants WHERE id = $1", tenant_id)
+    return schema

@@ -5,6 +5,8 @@ from typing import Any
 
 from server.app_configs import versions
 from server.app_configs.model import AppConfig, read_config
+from server.app_configs.references import parents_elsewhere
+from server.app_configs.shape import LONGEST_NAME
 from server.db import Connection
 from server.roles.decision import FORBIDDEN
 from server.tenants import queries
@@ -48,16 +50,20 @@ async def apply_config(
         return Applied(await provision(db, versions.replace(None, document), actor, load, on_step=on_step), True)
     if must_be_new:
         raise ID_TAKEN()
-    config = versions.replace(await stored_document(db, tenant), document)
+    known_rows = await _known_rows(db, tenant, document)
+    config = versions.replace(await stored_document(db, tenant), document, known_rows=known_rows)
     return Applied(await _store(db, tenant, config, actor, load), False)
 
 
 async def patch_config(db: Connection, tenant_id: int, document: Any, actor: Actor, load: LoadEvents) -> Tenant:
     """Changes the keys that the upload holds. Raises tenants.unknown, tenants.other-id and as `apply_config` does."""
     tenant = await lock_living(db, tenant_id)
-    if _id_of(document) != tenant.config_id:
-        raise OTHER_ID()
-    config = versions.patch(await stored_document(db, tenant), document)
+    if (given := _id_of(document)) != tenant.config_id:
+        told = given[:LONGEST_NAME]
+        raise OTHER_ID(f"The id in the file is {told!r}, the one in the address {tenant.config_id!r}.")
+    stored = await stored_document(db, tenant)
+    known_rows = await _known_rows(db, tenant, {**stored, **document})
+    config = versions.patch(stored, document, known_rows=known_rows)
     return await _store(db, tenant, config, actor, load)
 
 
@@ -65,6 +71,12 @@ async def _store(db: Connection, before: Tenant, config: AppConfig, actor: Actor
     tenant = await store_version(db, before.id, config, actor, load)
     await actor.record(db, "tenant.config-uploaded", tenant.config_id, tenant=tenant.id, number=tenant.config_number)
     return tenant
+
+
+async def _known_rows(db: Connection, tenant: Tenant, document: Any) -> set[str]:
+    """Which rows that the document has only as parents were in an earlier version of the config."""
+    parents = parents_elsewhere(document)
+    return await queries.list_rows_ever(db, tenant.id, list(parents)) if parents else set()
 
 
 def _id_of(document: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from server.app_configs.model import AppConfig, read_config
+from server.app_configs.model import AppConfig, read_stored
 from server.app_configs.seeds import seed_events
 from server.db import Connection, scoped
 from server.db.migrations import tenant_migrations
@@ -80,7 +80,7 @@ async def roll_back(db: Connection, tenant_id: int, number: int, actor: Actor, l
 
 def under_id(document: Mapping[str, Any], config_id: str) -> AppConfig:
     """A stored document as the config of a tenant that may have another id by now."""
-    return read_config({**document, "id": config_id})
+    return read_stored({**document, "id": config_id})
 
 
 def settings_of(config: AppConfig) -> dict[str, Any]:

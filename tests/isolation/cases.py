@@ -14,6 +14,7 @@ import httpx
 from server.app import build_app
 from server.http.endpoint import Endpoint
 from server.http.route import Route
+from server.openapi.document import template
 from tests.conftest import PASSWORD, settings_for_tests, small_config, upload_of
 from tests.isolation.world import CALLERS, Things, audit_entry_of, submission
 
@@ -192,7 +193,7 @@ def _table() -> dict[str, Route]:
         endpoint = getattr(each, "endpoint", None)
         owner = getattr(endpoint, "__self__", None)
         assert isinstance(owner, Endpoint), f"{each} does not come from the route table"
-        table[f"{owner._route.method} {owner._route.path}"] = owner._route
+        table[f"{owner._route.method} {template(owner._route.path)}"] = owner._route
     return table
 
 
@@ -273,7 +274,7 @@ async def send(client: httpx.AsyncClient, name: str, things: Things, names: Name
     if case.upload is not None:
         document = case.upload(things) | ({"id": names["upload"]} if "upload" in names else {})
         content["files"] = {"config": upload_of(document)}
-    return await client.request(route.method, route.path.format(**path), params=query, headers=headers, **content)
+    return await client.request(route.method, template(route.path).format(**path), params=query, headers=headers, **content)
 
 
 def tells(answer: httpx.Response, things: Things) -> bool:

@@ -38,11 +38,14 @@ def test_every_problem_is_told_at_once() -> None:
             "PUBLIC_BASE_URL": "sync.example.org",
             "METRICS_TOKEN": "short",
             "REQUEST_TIMEOUT_SECONDS": "inf",
+            "BCRYPT_COST": "7",
+            "TRUSTED_PROXIES": "10.0.0.1,proxy",
         }
     )
     assert sorted(line.partition(":")[0] for line in problems) == [
         "ADMIN_PASSWORD",
         "ALLOWED_HOSTS",
+        "BCRYPT_COST",
         "CORS_ORIGINS",
         "JWT_SECRET",
         "LOG_LEVEL",
@@ -51,6 +54,7 @@ def test_every_problem_is_told_at_once() -> None:
         "POSTGRES",
         "PUBLIC_BASE_URL",
         "REQUEST_TIMEOUT_SECONDS",
+        "TRUSTED_PROXIES",
     ]
     assert "JWT_SECRET: must be at least 32 characters" in problems
 
@@ -73,6 +77,58 @@ def test_weak_admin_password_is_refused_with_the_embedded_database_too() -> None
 def test_cheap_password_hashes_are_refused_from_the_environment_and_allowed_to_tests() -> None:
     assert problems_of({"BCRYPT_COST": "4"}) == ["BCRYPT_COST: must be at least 10"]
     assert Settings(bcrypt_cost=4).bcrypt_cost == 4
+
+
+@pytest.mark.parametrize("cost", ["3", "21", "many", "7.5"])
+def test_what_is_no_work_factor_is_told_once(cost: str) -> None:
+    assert [line.partition(":")[0] for line in problems_of({"BCRYPT_COST": cost})] == ["BCRYPT_COST"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:hidden@db:port/croft",
+        "postgresql://u:hidden@db:99999/croft",
+        "postgresql://u:hidden@a:1,b:x/croft",
+        "postgresql://u:hid/den@db/croft",
+        "postgresql://u:hid#den@db/croft",
+        "postgresql://u:hid?den@db/croft",
+        "postgresql://u:hid[den@db/croft",
+        "postgresql://u:hidden@db/croft?sslmode",
+        "db.example.org",
+    ],
+)
+def test_database_address_that_cannot_be_read_is_refused_without_being_shown(address: str) -> None:
+    (problem,) = problems_of(COMPLETE | {"POSTGRES": address})
+    assert problem.startswith("POSTGRES: must be an address")
+    assert "hid" not in problem
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres://db",
+        "postgresql:///croft",
+        "postgresql:///croft?host=/run/postgresql",
+        "postgresql://u:p%2F%23@a:5432,b:5433/croft?sslmode=require",
+        "postgresql://u:p@[::1]:5432/croft",
+    ],
+)
+def test_every_form_of_a_database_address_is_taken(address: str) -> None:
+    postgres = load_settings(COMPLETE | {"POSTGRES": address}, None).postgres
+    assert postgres is not None
+    assert postgres.get_secret_value() == address
+
+
+@pytest.mark.parametrize("proxies", ["proxy.example.org", "10.0.0.1/8", "10.0.0", "*", "127.0.0.1,10.0.0.0/33"])
+def test_proxy_that_would_never_be_recognised_is_refused(proxies: str) -> None:
+    (problem,) = problems_of({"TRUSTED_PROXIES": proxies})
+    assert problem == f"TRUSTED_PROXIES: must hold addresses or networks such as 10.0.0.0/8, not {proxies.split(',')[-1]}"
+
+
+def test_proxies_are_addresses_and_networks_of_both_families() -> None:
+    settings = load_settings({"TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,::1,fd00::/8"}, None)
+    assert settings.trusted_proxies == ("127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8")
 
 
 def test_direct_address_without_an_address_is_refused() -> None:

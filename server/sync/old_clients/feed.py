@@ -103,25 +103,24 @@ async def _flagged(db: Connection, records: Iterable[Entity]) -> list[Pair]:
     """
     pairs: list[Pair] = []
     for record in records:
-        if can_be_flagged(record.data):
-            pairs += [(record.guid, other) for other in await _alike(db, record) if other != record.guid]
+        data = open_data(record)
+        if can_be_flagged(data):
+            pairs += [(record.guid, other) for other in await _alike(db, data) if other != record.guid]
     return pairs
 
 
-async def _alike(db: Connection, record: Entity) -> list[str]:
-    if is_indexed(record.name):
-        alike = await queries.list_with_name_parts(db, name_parts(record.name), _MANY_ALIKE + 1)
+async def _alike(db: Connection, data: Data) -> list[str]:
+    name = data["name"] if isinstance(data["name"], str) else ""
+    if is_indexed(name):
+        alike = await queries.list_with_name_parts(db, name_parts(name), _MANY_ALIKE + 1)
         if len(alike) <= _MANY_ALIKE:
             return alike
-    return await _alike_in_all_fields(db, record)
+    rows = await _alike_in_all_fields(db, name, keys_to_share(data))
+    return [row["guid"] for row in rows if is_flagged(data, orjson.loads(row["data"]))]
 
 
-async def _alike_in_all_fields(db: Connection, record: Entity) -> list[str]:
-    rows = (
-        await queries.list_data_with_name_parts(db, name_parts(record.name), _MOST_ALIKE)
-        if is_indexed(record.name)
-        else await queries.list_data_with_name_containing(db, record.name.lower(), _MOST_ALIKE)
-    )
-    return [
-        row["guid"] for row in rows if row["guid"] != record.guid and is_flagged(record.data, orjson.loads(row["data"]))
-    ]
+async def _alike_in_all_fields(db: Connection, name: str, keys: Sequence[str]) -> list[Row]:
+    if is_indexed(name):
+        return await queries.list_data_with_name_parts(db, name_parts(name), keys, _MOST_ALIKE)
+    spellings = {"".join(letters) for letters in product(*((letter.lower(), letter.upper()) for letter in name))}
+    return await queries.list_data_with_name_containing(db, list(spellings), keys, _MOST_ALIKE)

@@ -81,7 +81,7 @@ _Made = tuple[str, str, str, Data]
 
 
 def _made_events(page: Page) -> Iterator[_Made]:
-    is_claimed = any(each.external_id for each in (*page.entities, *page.below.values()))
+    is_claimed = any(_claims(each) for each in (*page.entities, *page.below.values()))
     page = _with_one_holder_each(page)
     live = {entity.guid: entity for entity in page.entities if entity.state == LIVE}
     groups = [entity for entity in live.values() if entity.type == GROUP]
@@ -138,17 +138,23 @@ def _with_one_holder_each(page: Page) -> Page:
     """The page with every external id left to one entity alone: of those that claim it, the one with the least guid."""
     holders: dict[str, str] = {}
     for guid, entity in sorted({**page.below, **{each.guid: each for each in page.entities}}.items()):
-        if entity.external_id:
-            holders.setdefault(entity.external_id, guid)
+        if external_id := _claims(entity):
+            holders.setdefault(external_id, guid)
 
     def told(entity: Entity) -> Entity:
-        if not entity.external_id or holders[entity.external_id] == entity.guid:
+        external_id = _claims(entity)
+        if external_id is None or holders[external_id] == entity.guid:
             return entity
         data = {key: value for key, value in entity.data.items() if key != "externalId"}
-        return replace(entity, external_id=None, data=data)
+        return replace(entity, data=data)
 
     below = {guid: told(entity) for guid, entity in page.below.items()}
     return replace(page, entities=[told(entity) for entity in page.entities], below=below)
+
+
+def _claims(entity: Entity) -> str | None:
+    """The external id that a phone would give it. One that was emptied since stays with the entity, not in its data."""
+    return entity.external_id if entity.data.get("externalId") else None
 
 
 def is_created_openly(entity: Entity) -> bool:

@@ -1,21 +1,21 @@
-"""Push, for phones: known noise is taken out, whole forms are cut to what was changed in them, the rest is pushed."""
+"""Push, for phones: what cannot be taken is put aside, noise taken out, whole forms are cut, the rest is pushed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
-import orjson
-
 from server.db import Connection
-from server.kit.clock import to_ms
+from server.kit.clock import MILLISECOND, to_ms
 from server.sync import queries
 from server.sync.event import UPDATE_GROUP, Event
 from server.sync.intake import Refusal, read_event
+from server.sync.old_clients.axis import position_of
 from server.sync.old_clients.marks import is_carrier
 from server.sync.old_clients.whole_forms import narrow
 from server.sync.push import Pushed, Source, push
+from server.sync.quarantine import keep
+from server.sync.records import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,65 @@ async def receive(
 ) -> tuple[list[Fate], Pushed]:
     """Takes what a phone pushed. Gives the fate of each, in order, and what the push did."""
     arrival = to_ms(source.at)
-    read = [read_event(raw, arrival_ms=arrival, tolerance=tolerance) for raw in raws]
-    events = [each for each in read if isinstance(each, Event)]
-    refused = [(raw, each) for raw, each in zip(raws, read, strict=True) if isinstance(each, Refusal)]
-    key = (await queries.get_head(db))["carrier_key"]
+    head = await queries.get_head(db)
     served = await queries.note_push(db, source.device_id, source.account, source.at)
-    own = [event for event in events if not is_carrier(event, key)]
-    for event in own:
+    read = [read_event(raw, arrival_ms=arrival, tolerance=tolerance) for raw in raws]
+    own = [each for each in read if isinstance(each, Event) and not is_carrier(each, head["carrier_key"])]
+    known = await queries.known_digests(db, [event.guid for event in own])
+    refusals = _reused(own, known)
+    if head["not_before"] is not None:
+        earliest = head["not_before"] - tolerance // MILLISECOND
+        refusals |= await _foreign(db, [event for event in own if event.guid not in known], earliest)
+    new = [event for event in own if event.guid not in known and id(event) not in refusals]
+    for event in new:
         if _is_made_by_library(event):
             event.applied = {}
     if served is not None:
-        await narrow(db, own, source.device_id, served)
-    pushed = await push(db, own, source)
-    if refused:
-        await _quarantine(db, refused, source)
-    return _fates(read, pushed), pushed
+        await narrow(db, new, source.device_id, served)
+    pushed = await push(db, new, source)
+    judged = [refusals.get(id(each), each) for each in read]
+    refused = [(raw, each) for raw, each in zip(raws, judged, strict=True) if isinstance(each, Refusal)]
+    await keep(db, refused, source)
+    return _fates(judged, pushed), pushed
+
+
+def _reused(events: Sequence[Event], known: dict[str, bytes]) -> dict[int, Refusal]:
+    """By identity: events whose guid another event has, in the log or earlier in the push. The first one stands."""
+    first: dict[str, Event] = {}
+    refusals = {}
+    for event in events:
+        earlier = first.setdefault(event.guid, event)
+        if (event.guid not in known and earlier is event) or _was_served(event):
+            continue
+        if digest_of(event) != (known.get(event.guid) or digest_of(earlier)):
+            refusals[id(event)] = Refusal(
+                event.guid, "event.guid-reused", "guid", "another event with other content has this guid"
+            )
+    return refusals
+
+
+def _was_served(event: Event) -> bool:
+    """Whether it comes from a page, where events of custom types have the page's time: a phone offers them again."""
+    return position_of(event.timestamp) is not None
+
+
+async def _foreign(db: Connection, events: Sequence[Event], earliest_ms: int) -> dict[int, Refusal]:
+    """By identity: events that belong to the log that had this one's id before, from phones that do not know it ended.
+
+    They are older than this log, or speak of records of that one.
+    """
+    foreign = await queries.list_foreign(db, sorted({guid for event in events for guid in event.mentions}))
+    refusals = {}
+    for event in events:
+        if event.timestamp_ms < earliest_ms:
+            refusals[id(event)] = Refusal(
+                event.guid, "event.before-log", "timestamp", "was made before this log began, for one that ended"
+            )
+        elif not foreign.isdisjoint(event.mentions):
+            refusals[id(event)] = Refusal(
+                event.guid, "event.of-another-log", "entityGuid", "is about a record of a log that ended"
+            )
+    return refusals
 
 
 def _is_made_by_library(event: Event) -> bool:
@@ -59,29 +103,10 @@ def _is_made_by_library(event: Event) -> bool:
     return event.type == UPDATE_GROUP and event.user_id == "system" and isinstance(event.data.get("memberIds"), list)
 
 
-async def _quarantine(db: Connection, refused: Sequence[tuple[Any, Refusal]], source: Source) -> None:
-    texts = [orjson.dumps(raw) for raw, _ in refused]
-    refusals = [refusal for _, refusal in refused]
-    await queries.insert_quarantine(
-        db,
-        [
-            [sha256(text).digest() for text in texts],
-            [refusal.guid for refusal in refusals],
-            [refusal.code for refusal in refusals],
-            [refusal.path for refusal in refusals],
-            [refusal.detail for refusal in refusals],
-            [text.decode() for text in texts],
-        ],
-        account=source.account,
-        device_id=source.device_id,
-        at=source.at,
-    )
-
-
-def _fates(read: Sequence[Event | Refusal], pushed: Pushed) -> list[Fate]:
+def _fates(judged: Sequence[Event | Refusal], pushed: Pushed) -> list[Fate]:
     told: set[str] = set()
     fates = []
-    for each in read:
+    for each in judged:
         if isinstance(each, Refusal):
             fates.append(Fate(each.guid, "quarantined", each.code, each.path, each.detail))
             continue

@@ -5,8 +5,10 @@ fields count that differ from what the phone had before it: what it was last ser
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from server.db import Connection
+from server.kit.strict_json import canonical_json
 from server.sync import queries
 from server.sync.event import UPDATE_GROUP, UPDATES, Data, Event
 from server.sync.fold import GROUP, LIVE, Entity, fold
@@ -14,10 +16,11 @@ from server.sync.records import entity_from, event_from
 
 
 async def narrow(db: Connection, events: Sequence[Event], device_id: str, served: int) -> None:
-    """Sets `applied` of each update to the fields that its device changed. `served`: the number it was served up to."""
+    """Sets `applied` of each update to the fields that its device changed. `served`: the number it was served up to.
+
+    The events are new to the log.
+    """
     updates = [event for event in events if event.type in UPDATES and event.applied is None]
-    known = await queries.known_guids(db, [event.guid for event in updates])
-    updates = [event for event in updates if event.guid not in known]
     if not updates:
         return
     seen = await _seen(db, sorted({event.entity_guid for event in updates}), device_id, served)
@@ -30,7 +33,12 @@ async def narrow(db: Connection, events: Sequence[Event], device_id: str, served
 
 def changed_fields(whole: Data, seen: Data) -> Data:
     """The fields of the form that are not as they were seen."""
-    return {key: value for key, value in whole.items() if key not in seen or seen[key] != value}
+    return {key: value for key, value in whole.items() if key not in seen or _differ(seen[key], value)}
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether they are not the same JSON. To Python alone, true would be 1."""
+    return one != other or canonical_json(one) != canonical_json(other)
 
 
 def _form(event: Event) -> Data:

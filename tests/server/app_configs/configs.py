@@ -39,10 +39,11 @@ SECRET_KEYS = [
     "smtpPasswd",
     "private_key",
 ]
-PLAIN_KEYS = ["name", "type", "value", "url", "fields", "a", "b", "id", "key", "label", "default"]
+PLAIN_KEYS = ["name", "type", "value", "url", "fields", "a", "b", "id", "key", "label", "default", "auth", "oauth"]
+PLAIN_KEYS += ["headers"]
 keys = st.sampled_from(SECRET_KEYS + PLAIN_KEYS)
 json_values = st.recursive(
-    scalars | st.sampled_from([*SECRET_KEYS, "https://example.org", "••••••••"]),
+    scalars | st.sampled_from([*SECRET_KEYS, "https://example.org", "••••••••", "Bearer abc123", "X-My-Auth"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=12,
 )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.app_configs.model import DuplicateRule, Form, SeedRow, read_config
+from server.app_configs.model import DuplicateRule, Form, SeedRow, read_config, read_stored
 from server.kit.problem import Problem
 from tests.server.app_configs.configs import SAMPLE, config, json_values, seeds
 
@@ -119,7 +119,7 @@ def test_other_ids_are_refused(config_id: Any) -> None:
         ({"entityForms": [{"name": "a", "formio": []}]}, "entityForms[0].formio", "must be an object"),
         ({"entityForms": ["a"]}, "entityForms[0]", "must be an object"),
         ({"entityData": [{"name": "person", "data": {}}]}, "entityData[0].data", "must be a list"),
-        ({"entityData": [seeds("person", {"id": 7})]}, "entityData[0].data[0].id", "must be a string"),
+        ({"entityData": [seeds("person", {"id": True})]}, "entityData[0].data[0].id", "must be a string"),
         ({"externalSync": "openspp"}, "externalSync", "must be an object"),
         ({"externalSync": {"url": 5}}, "externalSync.url", "must be a string"),
         ({"externalSync": {"extraFields": [{"value": 1}]}}, "externalSync.extraFields[0].name", "is missing"),
@@ -143,6 +143,44 @@ def test_a_wrong_type_is_named_by_its_path(parts: dict[str, Any], path: str, mes
 @pytest.mark.parametrize("document", [None, [], "config", 5])
 def test_a_document_that_is_no_object_is_refused(document: Any) -> None:
     assert errors_of(document) == {"": "must be an object"}
+
+
+def test_number_as_the_id_of_a_row_is_taken_as_its_text() -> None:
+    rows = [seeds("household", {"id": 7}), seeds("person", {"id": 7.5, "parentId": 7})]
+    read = read_config(config(entityData=rows))
+    assert [(row.id, row.parent_id, row.fields["id"]) for row in read.seeds] == [("7", None, "7"), ("7.5", "7", "7.5")]
+    twice = [seeds("household", {"id": 7}, {"id": "7"})]
+    assert list(errors_of(config(entityData=twice))) == ["entityData[0].data[1].id"]
+
+
+def test_parent_that_was_in_an_earlier_version_need_not_be_in_this_one() -> None:
+    document = config(entityData=[seeds("person", {"id": "p1", "parentId": 7})])
+    assert list(errors_of(document)) == ["entityData[0].data[0].parentId"]
+    read = read_config(document, known_rows={"7"})
+    assert read.seeds[0].parent_id == "7"
+    assert read_stored(read.document) == read
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (config(entityForms=[{"name": "a", "dependsOn": "x"}]), "entityForms[0].dependsOn: there is no form 'x'"),
+        ({"id": "north"}, "name: is missing"),
+        ({"id": "-", "name": " ", "url": 5}, " (and 2 more)"),
+        ([], "The config must be an object"),
+    ],
+)
+def test_first_mistake_is_told_in_words_with_its_path(document: Any, told: str) -> None:
+    problem = refusal_of(document)
+    assert problem is not None
+    assert told in problem.detail
+    assert problem.document()["message"] == problem.detail
+
+
+def test_long_name_makes_no_long_message() -> None:
+    problem = refusal_of(config(entityForms=[{"name": "a", "dependsOn": "x" * 10_000}]))
+    assert problem is not None
+    assert len(problem.detail) < 400
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -181,7 +219,7 @@ def test_any_document_is_either_read_or_refused_with_paths(document: dict[str, A
         assert all(error.message for error in refused.errors)
 
 
-def refusal_of(document: dict[str, Any]) -> Problem | None:
+def refusal_of(document: Any) -> Problem | None:
     try:
         read_config(document)
     except Problem as problem:

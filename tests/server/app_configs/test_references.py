@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.app_configs.references import BUILT_IN_EVENT_TYPES, reference_errors
+from server.app_configs.references import BUILT_IN_EVENT_TYPES, parents_elsewhere, reference_errors
 from server.sync.event import BUILT_IN
 from tests.server.app_configs.configs import config, seeds
 
@@ -83,6 +83,12 @@ def test_row_id_is_unique_across_all_forms() -> None:
 def test_row_whose_parent_is_unknown_is_named() -> None:
     document = config(entityData=[seeds("person", {"id": "1", "parentId": "2"}, {"parentId": None})])
     assert errors_of(document) == {"entityData[0].data[0].parentId": "there is no row with the id '2'"}
+
+
+def test_parents_that_are_no_rows_are_listed() -> None:
+    rows = seeds("person", {"id": 1, "parentId": 2}, {"parentId": "1"}, {"parentId": "3"}, {"parentId": None}, {})
+    assert parents_elsewhere(config(entityData=[rows])) == {"2", "3"}
+    assert parents_elsewhere([]) == set()
 
 
 def test_rows_that_are_each_others_parents_are_named() -> None:

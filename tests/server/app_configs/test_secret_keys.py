@@ -24,6 +24,8 @@ from server.app_configs.secret_keys import is_secret_key
         "smtpPassword2",
         "tokens",
         "Authorization",
+        "X-Auth-User",
+        "sessionKey",
         "pin",
     ],
 )

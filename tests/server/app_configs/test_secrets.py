@@ -71,6 +71,57 @@ def test_forms_and_seed_data_are_left_alone() -> None:
     assert mask(document) == document
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"auth": "Bearer abc"},
+        {"auth": "Basic dXNlcjpwYXNz"},
+        {"note": "send Bearer abc123"},
+        {"headers": {"Proxy-Auth": "abc"}},
+        {"customHeaders": [{"key": "My-Auth", "value": "abc"}]},
+        {"X-Auth-User": "abc"},
+        {"target": {"key": "abc", "type": "openfn"}},
+        {"sessionKey": "abc"},
+        {"oauth": "abc"},
+        {"oauthVerifier": "abc"},
+        {"extraFields": [{"name": "key", "value": "abc"}, {"name": "oauth1", "value": "abc"}]},
+        {"extraFields": [{"name": "note", "value": "Basic abc"}]},
+    ],
+)
+def test_secret_is_recognised_under_names_that_say_little(section: dict[str, Any]) -> None:
+    assert not any(each in json.dumps(mask({"externalSync": section})) for each in ("abc", "dXNl"))
+    assert restore_masked(mask({"externalSync": section}), {"externalSync": section}) == {"externalSync": section}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"auth": "basic"},
+        {"auth": {"type": "bearer", "username": "u"}},
+        {"name": "Basic survey", "description": "Basic needs"},
+        {"extraFields": [{"key": "project", "value": "p1"}]},
+        {"columns": [{"key": "village", "label": "Village"}]},
+        {"oauth": {"clientId": "app", "tokenUrl": "https://a.example.org"}},
+        {"oauthTokenUrl": "https://a.example.org"},
+        {"headers": {"Accept": "text/plain"}},
+    ],
+)
+def test_what_only_looks_like_a_secret_is_not_masked(section: dict[str, Any]) -> None:
+    assert mask({"externalSync": section}) == {"externalSync": section}
+
+
+def test_key_beside_an_address_goes_nowhere_else() -> None:
+    stored = {"externalSync": {"oauth": {"target": "https://a.example.org", "key": "k"}}}
+    new = {"externalSync": {"oauth": {"target": "https://evil.example.org", "key": MASK}}}
+    assert paths_refused(new, stored) == ["externalSync.oauth.key"]
+
+
+def test_mask_that_cannot_be_replaced_is_told_in_words() -> None:
+    with pytest.raises(Problem) as raised:
+        restore_masked(config(externalSync={"password": MASK, "token": MASK}), {})
+    assert raised.value.detail == "externalSync.password: no secret is stored here; enter it (and 1 more)"
+
+
 def test_mask_that_comes_back_keeps_the_stored_secret() -> None:
     stored = config(externalSync=OPENSPP)
     new = config(name="Renamed", externalSync={**OPENSPP, "auth": "digest", "password": MASK})

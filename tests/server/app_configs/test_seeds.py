@@ -118,6 +118,14 @@ def test_row_that_becomes_a_parent_later_is_not_created_again() -> None:
     assert before[0]["guid"] == after[0]["guid"]
 
 
+def test_row_can_join_a_parent_of_an_earlier_version() -> None:
+    before = config(entityData=[seeds("household", {"id": "h1", "name": "Boateng"})])
+    added = config(entityData=[seeds("person", {"id": "p1", "parentId": "h1"}, {"parentId": "h1", "age": 7})])
+    later = seed_events(read_config(added, known_rows={"h1"}), at=AT, user_id="admin")
+    entities = folded([*events_of(before, AT - timedelta(days=1)), *later])
+    assert len(entities["h1"].member_ids) == 2
+
+
 def test_chain_of_many_parents_is_no_trouble() -> None:
     rows = [{"id": str(i), "parentId": str(i + 1) if i < 4999 else None} for i in range(5000)]
     events = events_of(config(entityData=[seeds("household", *rows)]))

@@ -59,6 +59,32 @@ def test_patching_replaces_a_section_whole_and_keeps_its_masked_secrets() -> Non
     assert patched.document["externalSync"] == {**SYNC, "batch": 5}
 
 
+def test_form_keeps_what_the_upload_does_not_say_of_it() -> None:
+    roles = ["nurse"]
+    stored = config()
+    stored["entityForms"][1] |= {"roles": roles, "icon": "face"}
+    form = {"name": "person", "title": "People", "dependsOn": "household", "icon": None}
+    new = {"name": "farm", "title": None}
+    patched = patch(stored, {"entityForms": [form, {"name": "household"}, new]}).document["entityForms"]
+    assert patched == [
+        {"name": "person", "title": "People", "dependsOn": "household", "formio": {}, "roles": roles},
+        {"name": "household", "title": "Household", "formio": {}},
+        {"name": "farm", "title": "farm", "formio": {}},
+    ]
+
+
+def test_form_that_is_not_in_the_upload_is_removed() -> None:
+    patched = patch(STORED, {"entityForms": [{"name": "person", "dependsOn": None}]})
+    assert [form["name"] for form in patched.document["entityForms"]] == ["person"]
+
+
+@pytest.mark.parametrize("forms", [["person"], [{}], [{"name": ["person"]}], [{"name": None}], {}])
+def test_forms_that_are_none_are_refused(forms: Any) -> None:
+    with pytest.raises(Problem) as raised:
+        patch(config(), {"entityForms": forms})
+    assert raised.value.errors[0].path.startswith("entityForms")
+
+
 def test_patching_only_the_address_that_a_kept_secret_relies_on_is_refused() -> None:
     stored = config(hookUrl="https://a.example.org", hook={"token": "t"})
     with pytest.raises(Problem) as raised:

@@ -62,6 +62,6 @@ async def test_more_passwords_than_may_wait_are_refused_with_a_time_to_come_back
         await threads.run(gate.wait)
     gate.set()
     assert await asyncio.gather(*admitted) == [True, True]
-    assert (refused.value.status, refused.value.code) == (503, "auth.busy")
+    assert (refused.value.status, refused.value.code) == (429, "auth.busy")
     assert "Retry-After" in refused.value.headers
     assert await threads.run(gate.wait)

@@ -218,8 +218,19 @@ async def test_query_that_cannot_be_answered_is_a_clear_error(tenant: TenantHand
 
 
 async def test_empty_parameters_count_as_absent(crowd: TenantHandle) -> None:
-    empty = {"type": "", "form": "", "search": "", "order": "", "updatedSince": "", "after": ""}
+    empty = {"type": "", "form": "", "search": "", "order": "", "updatedSince": "", "after": "", "limit": "", "page": ""}
     assert await guids(crowd, **empty) == await guids(crowd)
+    assert await guids(crowd, sort="", sortBy="name") == await guids(crowd, sort="name")
+
+
+async def test_sort_and_order_have_other_names(crowd: TenantHandle) -> None:
+    by_name = await guids(crowd, sort="name", order="desc")
+    assert await guids(crowd, sortBy="name", sortOrder="desc") == by_name
+    assert await guids(crowd, sort="name", sortBy="lastUpdated", sortOrder="desc") == by_name
+    url = f"{PATH}?configId={crowd.config_id}&limit=3&sortBy=name&sortOrder=desc"
+    assert [each["guid"] for each in await all_pages(crowd, url)] == by_name
+    answer = await ask(crowd, sortBy="age")
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (400, "sort")
 
 
 # Counts
@@ -240,6 +251,25 @@ async def test_counts_follow_every_change(tenant: TenantHandle) -> None:
 
 
 # One entity
+
+
+@pytest.mark.parametrize(
+    "guid", ["a/b", "/", "a?b=c", "100%", "a%2Fb", "a#b", "count/er", "events/", "a/../b", "über uns", "a\nb", "+ &"]
+)
+async def test_entity_is_found_by_any_guid(tenant: TenantHandle, guid: str) -> None:
+    made = person("Ana", guid=guid)
+    await push(tenant, made, event("update-individual", guid, {"name": "Anna"}))
+    path = f"{PATH}/{quote(guid, safe='')}"
+    assert (await fetch(tenant, path))["guid"] == guid
+    told = await all_pages(tenant, f"{path}/events?configId={tenant.config_id}&limit=1")
+    assert [each["data"]["name"] for each in told] == ["Ana", "Anna"]
+
+
+async def test_counts_are_no_entities(tenant: TenantHandle) -> None:
+    await push(tenant, person("Ana", guid="count"), person("Ben", guid="count-by-form"))
+    assert await fetch(tenant, f"{PATH}/count") == {"count": 2}
+    assert await fetch(tenant, f"{PATH}/count-by-form") == {"individual": 2}
+    assert len(await fetch(tenant, f"{PATH}/count/events")) == 1
 
 
 async def test_entity_tells_its_groups_members_and_state(tenant: TenantHandle) -> None:

@@ -1,6 +1,7 @@
 """The fold once more, for comparison: slow, and made another way.
 
-Who is in which group is one set of pairs, of which the lists of members and of groups are only views. What waits is one list that is looked through from the front again and again.
+Who is in which group is one set of pairs, of which the lists of members and of groups are only views. What waits is
+one list that is looked through from the front again and again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -137,28 +138,32 @@ class SlowFold:
     # What it does
 
     def _effect(self, event: Event) -> tuple[str, str]:
-        record = self._record(event.entity_guid)
-        is_group_event = event.type in (CREATE_GROUP, UPDATE_GROUP)
+        if event.type in CREATES:
+            self._create(event.entity_guid, kind_of(event))
+            return self._merge(event)
         if event.type in UPDATES:
-            is_empty = not event.fields and not event.members
-            if record.state == "missing" and not is_empty:
-                self._appear(event.entity_guid, "group" if is_group_event else "individual")
-            if record.state == "deleted":
-                return "without-effect", "entity-deleted"
-            if is_empty:
-                return "without-effect", "nothing-changed"
-        elif event.type in CREATES:
-            self._create(event.entity_guid, "group" if is_group_event else "individual")
-        elif event.deletes:
+            return self._update(event)
+        if event.deletes:
             return self._delete_from_above(event.entity_guid)
-        elif event.type in (ADD_MEMBER, REMOVE_MEMBER):
-            return self._membership(event, record)
-        else:
-            return "applied", ""
-        if event.members and record.type != "group":
+        if event.type in (ADD_MEMBER, REMOVE_MEMBER):
+            return self._membership(event, self._record(event.entity_guid))
+        return "applied", ""
+
+    def _update(self, event: Event) -> tuple[str, str]:
+        record = self._record(event.entity_guid)
+        is_empty = not event.fields and not event.members
+        if record.state == "missing" and not is_empty:
+            self._appear(event.entity_guid, kind_of(event))
+        if record.state == "deleted":
+            return "without-effect", "entity-deleted"
+        return ("without-effect", "nothing-changed") if is_empty else self._merge(event)
+
+    def _merge(self, event: Event) -> tuple[str, str]:
+        is_group = self._record(event.entity_guid).type == "group"
+        if event.members and not is_group:
             return "without-effect", "not-a-group"
-        fields = {key: value for key, value in event.fields.items() if key != "members" or record.type != "group"}
-        self._write(event.entity_guid, fields)
+        kept_out = {"members"} if is_group else set()
+        self._write(event.entity_guid, {key: event.fields[key] for key in event.fields if key not in kept_out})
         for entry in event.members:
             self._list(event.entity_guid, entry, revives=event.type in CREATES)
         return "applied", ""
@@ -236,6 +241,10 @@ class SlowFold:
 
     def _record(self, guid: str) -> Record:
         return self.records.setdefault(guid, Record())
+
+
+def kind_of(event: Event) -> str:
+    return "group" if event.type in (CREATE_GROUP, UPDATE_GROUP) else "individual"
 
 
 def shown(value: object) -> str:

@@ -5,6 +5,7 @@ The pool of entities is small, so that events meet; times are few, so that they 
 
 from collections.abc import Sequence
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -205,3 +206,36 @@ def batches(draw: st.DrawFn, events: Sequence[Event]) -> list[list[Event]]:
     cuts = range(1, len(order))
     bounds = [0, *(cuts if draw(st.booleans()) else sorted(draw(st.sets(st.sampled_from(cuts or [0]))))), len(order)]
     return [order[start:end] for start, end in pairwise(bounds) if end > start]
+
+
+# Many
+
+
+def workload(random: Random, count: int) -> list[Event]:
+    """Many events on a few dozen entities, as weeks of field work give: most of them harmless, in any order."""
+    return [event(*_day(random), at=random.randrange(count), guid=f"event-{number:04}") for number in range(count)]
+
+
+_CROWD = tuple(f"person-{number:02}" for number in range(30))
+_BANDS = tuple(f"group-{number}" for number in range(10))
+
+
+def _day(random: Random) -> Happening:
+    person, band = random.choice(_CROWD), random.choice(_BANDS)
+    chances: list[tuple[int, Happening]] = [
+        (20, (CREATE_INDIVIDUAL, person, {"name": "new", "n": random.randrange(9)})),
+        (10, (CREATE_GROUP, band, {"name": "Band", "members": [_met(random), _met(random)]})),
+        (40, (UPDATE_INDIVIDUAL, person, {random.choice("abc"): random.randrange(99)})),
+        (15, (ADD_MEMBER, band, {"members": [_met(random)]})),
+        (8, (REMOVE_MEMBER, band, {"memberId": random.choice(_CROWD + _BANDS)})),
+        (5, (UPDATE_GROUP, band, {"village": random.randrange(9), "members": [_met(random)]})),
+        (2, (DELETE_ENTITY, random.choice(_CROWD + _BANDS), {"guid": "it"})),
+    ]
+    return random.choices([each for _, each in chances], weights=[weight for weight, _ in chances])[0]
+
+
+def _met(random: Random) -> Data:
+    if random.random() < 0.8:
+        return {"guid": random.choice(_CROWD), "name": random.choice(("Ann", "Ben")), "n": random.randrange(9)}
+    members = [_met(random) for _ in range(random.randrange(3))]
+    return {"guid": random.choice(_BANDS), "type": "group", "members": members}

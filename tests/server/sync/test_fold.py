@@ -1,4 +1,5 @@
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -397,7 +398,7 @@ def plain(result: dict[str, Outcome]) -> dict[str, tuple[str, str]]:
 def test_long_chain_of_groups_is_deleted_from_its_top(length: int, random: Any) -> None:
     guids = [f"group-{number:03}" for number in range(length)]
     events = [group(guids[0])]
-    events += [added(above, nested(below), at=1) for above, below in zip(guids, guids[1:], strict=False)]
+    events += [added(above, nested(below), at=1) for above, below in pairwise(guids)]
     events.append(deleted(guids[0], at=2))
     random.shuffle(events)
     assert {each.state for each in folded(*events).values()} == {"deleted"}

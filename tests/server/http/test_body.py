@@ -1,0 +1,120 @@
+"""What is told of a body or a query that is not what the address takes."""
+
+import gzip
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from server.http.body import BAD_QUERY, INVALID, parse_query, validated
+from server.kit.problem import Problem
+from tests.conftest import Croft
+
+
+class Item(BaseModel):
+    guid: str
+
+
+class Order(BaseModel):
+    email: str
+    items: list[Item | int] = []
+    gift: str | Item | None = None
+    colour: Literal["red", "blue"] = "red"
+    notes: dict[str, int] = {}
+
+
+class Window(BaseModel):
+    limit: int = 10
+    before: int = Field(5, ge=1)
+
+
+def refusal(value: Any) -> Problem:
+    with pytest.raises(Problem) as refused:
+        validated(Order, value, INVALID)
+    return refused.value
+
+
+def places(value: Any) -> list[str]:
+    return list(dict.fromkeys(error.path for error in refusal(value).errors))
+
+
+def test_first_wrong_place_is_told_in_words_and_the_others_are_counted() -> None:
+    assert refusal({"email": 1}).detail == "email: Input should be a valid string"
+    assert refusal({"email": 1, "colour": "green"}).detail == "email: Input should be a valid string (and 1 more)"
+    assert refusal({}).detail == "email: Field required"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"email": "a", "gift": 5}, "gift"),
+        ({"email": "a", "gift": {"guid": 5}}, "gift.guid"),
+        ({"email": "a", "gift": {}}, "gift.guid"),
+        ({"email": "a", "items": [1, {"guid": None}]}, "items[1].guid"),
+        ({"email": "a", "items": [1, "x"]}, "items[1]"),
+        ({"email": "a", "items": {}}, "items"),
+        ({"email": "a", "notes": {"x.y": "z"}}, "notes.x.y"),
+    ],
+)
+def test_place_is_one_in_what_was_sent_and_names_no_part_of_the_model(value: Any, path: str) -> None:
+    assert path in places(value)
+    assert not [each for each in places(value) if "Item" in each or "str" in each or "int" in each]
+
+
+@pytest.mark.parametrize("value", [[], [{"email": "a"}], "text", 5, None])
+def test_body_that_is_no_object_is_told_so(value: Any) -> None:
+    assert refusal(value).detail == "The body has to be an object"
+    assert places(value) == [""]
+
+
+def test_object_that_is_missing_deeper_down_is_told_with_its_place() -> None:
+    assert "gift: Has to be an object" in [f"{each.path}: {each.message}" for each in refusal({"gift": 5}).errors]
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+def test_whatever_is_sent_is_taken_or_refused_with_words(value: Any) -> None:
+    try:
+        validated(Order, value, INVALID)
+    except Problem as problem:
+        assert problem.detail
+        assert problem.errors
+
+
+def test_empty_parameter_counts_as_one_that_was_not_sent() -> None:
+    assert parse_query({"limit": "", "before": ""}, Window) == Window()
+
+
+def test_wrong_parameter_is_named() -> None:
+    with pytest.raises(Problem) as refused:
+        parse_query({"limit": "many", "before": "0"}, Window)
+    assert refused.value.code == BAD_QUERY.code
+    assert refused.value.detail.startswith("limit: Input should be a valid integer")
+    assert refused.value.detail.endswith("(and 1 more)")
+
+
+async def test_message_of_an_answer_tells_what_is_wrong(croft: Croft) -> None:
+    answer = await croft.operator.post("/api/users", json={"email": "nobody", "password": "x", "role": "CHIEF"})
+    assert answer.status_code == 422
+    told = answer.json()
+    assert told["message"] == told["detail"] == "email: This is not an e-mail address (and 1 more)"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "GZIP", "unheard-of"])
+async def test_body_that_is_encoded_is_refused_in_words(croft: Croft, coding: str) -> None:
+    answer = await croft.client().post(
+        "/api/users/login",
+        content=gzip.compress(b'{"email": "a@b", "password": "c"}'),
+        headers={"Content-Type": "application/json", "Content-Encoding": coding},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "body.encoding")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_body_as_it_is_may_be_called_so(croft: Croft, coding: str) -> None:
+    answer = await croft.client().post(
+        "/api/users/login", json={"email": "a@b", "password": "c"}, headers={"Content-Encoding": coding}
+    )
+    assert answer.status_code == 401

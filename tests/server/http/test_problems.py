@@ -1,0 +1,69 @@
+"""What a failure becomes, for the caller and in the log."""
+
+import logging
+
+import asyncpg
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from server.http.problems import Problems
+from server.kit.problem import Problem
+from tests.conftest import Croft
+
+
+async def answer_to(error: Exception) -> httpx.Response:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    transport = httpx.ASGITransport(Problems(failing))
+    async with httpx.AsyncClient(transport=transport, base_url="http://croft.test") as client:
+        return await client.get("/")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Problem(502, "sync.no-adapter", "No adapter."), 502, "sync.no-adapter"),
+        (asyncpg.DeadlockDetectedError("deadlock"), 503, "database.try-again"),
+        (ConnectionRefusedError(), 503, "database.unavailable"),
+    ],
+)
+async def test_failure_that_was_expected_is_one_warning_without_a_traceback(
+    error: Exception, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await answer_to(error)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    (record,) = (each for each in caplog.records if each.name == "croft.problems")
+    assert (record.levelno, record.getMessage(), record.exc_info) == (logging.WARNING, code, None)
+    assert vars(record)["cause"] == type(error).__name__
+
+
+async def test_failure_that_nobody_expected_carries_its_traceback_into_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer = await answer_to(KeyError("secret"))
+    assert (answer.status_code, answer.json()["code"]) == (500, "server.failed")
+    assert "secret" not in answer.text
+    (record,) = (each for each in caplog.records if each.name == "croft.problems")
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
+    assert record.exc_info[0] is KeyError
+
+
+async def test_refusal_is_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    await answer_to(Problem(404, "entities.unknown", "There is none."))
+    assert [each for each in caplog.records if each.name == "croft.problems"] == []
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/api/apps/", "/health/", "//evil.test/", "/api/users/me/more"])
+async def test_address_that_leads_nowhere_is_a_problem_and_no_redirect(croft: Croft, path: str) -> None:
+    url = httpx.URL(croft.url).copy_with(raw_path=path.encode())
+    answer = await croft.client().get(url, headers={"Host": "evil.test"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "route.unknown")
+    assert "evil" not in answer.text + str(answer.headers)
+
+
+async def test_method_that_an_address_does_not_know_is_a_problem(croft: Croft) -> None:
+    answer = await croft.client().patch("/api/users")
+    assert (answer.status_code, answer.json()["code"]) == (405, "route.method-not-allowed")
