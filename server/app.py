@@ -1,8 +1,10 @@
 """The application: what it is made of, and what starts and ends with it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -18,6 +20,19 @@ from server.metrics.requests import RequestMetrics
 from server.metrics.rooms import room_of
 from server.routes import Parts, routes
 from server.settings import Settings
+from server.tenants.counting import EntityCounts
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs work as long as the block runs, then cancels it and waits for its end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def build_app(settings: Settings, dsn: str) -> Starlette:
@@ -32,6 +47,7 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
     if settings.jwt_secret is None:
         raise ValueError("JWT_SECRET is missing")
     tokens = Tokens(settings.jwt_secret.get_secret_value())
+    counts = EntityCounts(database)
     serving = Serving(
         database=database,
         tokens=tokens,
@@ -39,6 +55,7 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
         timeout_seconds=settings.request_timeout_seconds,
         public_url=settings.public_base_url,
         allowed_hosts=frozenset(settings.allowed_hosts),
+        on_write=counts.mark,
     )
     parts = Parts(
         database=database,
@@ -47,6 +64,7 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
         session_lifetime=timedelta(days=settings.session_days),
         bcrypt_cost=settings.bcrypt_cost,
         clock_tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
+        counts=counts,
         metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
     )
 
@@ -55,7 +73,7 @@ def build_app(settings: Settings, dsn: str) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with database:
+        async with database, _beside(counts.run()):
             yield
 
     app = Starlette(

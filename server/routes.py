@@ -39,6 +39,7 @@ from server.sync import api as sync
 from server.tenants import api as apps
 from server.tenants import artifacts
 from server.tenants import operating as tenants
+from server.tenants.counting import EntityCounts
 from server.tenants.wire import (
     AppDocument,
     AppList,
@@ -68,6 +69,7 @@ class Parts:
     session_lifetime: timedelta
     bcrypt_cost: int
     clock_tolerance: timedelta
+    counts: EntityCounts
     metrics_token: str | None
 
 
@@ -194,10 +196,10 @@ def _users(parts: Parts) -> list[Route]:
 
 
 def _tenants(parts: Parts) -> list[Route]:
-    return [*_apps(), *_tenants_of_operators(), *_artifacts()]
+    return [*_apps(parts), *_tenants_of_operators(parts), *_artifacts()]
 
 
-def _apps() -> list[Route]:
+def _apps(parts: Parts) -> list[Route]:
     return [
         Route(
             "POST",
@@ -215,12 +217,13 @@ def _apps() -> list[Route]:
         Route(
             "GET",
             "/api/apps",
-            apps.list_apps,
+            partial(apps.list_apps, database=parts.database, counts=parts.counts),
             Permission.SIGNED_IN,
             "List the apps the caller may see",
             "apps",
-            scope="shared",
+            scope="none",
             tenant="none",
+            write=False,
             query=AppsQuery,
             answers={200: AppList},
         ),
@@ -290,7 +293,7 @@ def _apps() -> list[Route]:
     ]
 
 
-def _tenants_of_operators() -> list[Route]:
+def _tenants_of_operators(parts: Parts) -> list[Route]:
     def line(
         method: str,
         path: str,
@@ -308,10 +311,9 @@ def _tenants_of_operators() -> list[Route]:
             Permission.TENANTS_MANAGE,
             summary,
             "tenants",
-            scope="shared",
             tenant="none",
             problems=problems,
-            **{"answers": {status: TenantAnswer}, **more},
+            **{"scope": "shared", "answers": {status: TenantAnswer}, **more},
         )
 
     one = "/api/tenants/{id}"
@@ -328,8 +330,10 @@ def _tenants_of_operators() -> list[Route]:
         line(
             "GET",
             "/api/tenants",
-            tenants.list_tenants,
+            partial(tenants.list_tenants, database=parts.database, counts=parts.counts),
             "List tenants",
+            scope="none",
+            write=False,
             query=TenantsQuery,
             answers={200: TenantList},
             problems=(),

@@ -76,11 +76,12 @@ GRANT SELECT, INSERT ON quarantine TO :"role";
 
 -- What each device was last given and when it was last heard of.
 CREATE TABLE devices (
-    id text COLLATE "C" PRIMARY KEY,
     account text NOT NULL,
+    id text COLLATE "C" NOT NULL,
     served_seq bigint,
     last_push timestamptz,
-    last_pull timestamptz
+    last_pull timestamptz,
+    PRIMARY KEY (account, id)
 );
 
 GRANT SELECT, INSERT, UPDATE ON devices TO :"role";

@@ -12,6 +12,9 @@ from server.tenants.model import Tenant, tenant_from
 
 NOT_SIGNED_IN = ProblemKind("auth.required", 401, "Sign in first: the token is missing, expired or not valid.")
 
+SESSION_PREFIX = "session:"
+"""Begins the name of a device that does not say which it is and is known by its session; no device may claim one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -40,7 +43,7 @@ async def identify(db: Connection, tokens: Tokens, token: str, *, tenant: str | 
         email=row["email"],
         is_operator=row["user_role"] == "ADMIN",
         session_id=str(session_id),
-        device=device_id or f"session:{session_id}",
+        device=device_id or f"{SESSION_PREFIX}{session_id}",
     )
     if row["id"] is None:
         return Identity(caller, None)

@@ -9,6 +9,7 @@ from server.cli.demo import demo
 from server.cli.migrate import migrate
 from server.cli.serve import serve
 from server.cli.tenants import tenants_app
+from server.cli.users import users_app
 
 app = typer.Typer(
     name="croft",
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(migrate)
 app.add_typer(tenants_app, name="tenants")
+app.add_typer(users_app, name="users")
 app.command()(demo)
 
 

@@ -15,6 +15,7 @@ from server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from server.db.pool import Limits
 from server.first_run import prepare_home
 from server.kit.problem import Problem
+from server.logs import escape_controls
 from server.settings import Settings, SettingsError, load_settings
 from server.starting import Addresses, NotInstalled
 
@@ -87,10 +88,11 @@ def failures_told() -> Iterator[None]:
         complain(str(error), "Run `croft migrate`, or start with `croft serve --migrate`.")
         raise typer.Exit(FAILED) from None
     except Problem as problem:
-        complain(problem.detail, *(f"  {error.path}: {error.message}" for error in problem.errors))
+        places = (f"{error.path}: {error.message}" for error in problem.errors)
+        complain(problem.detail, *(f"  {place}" for place in places if place not in problem.detail))
         raise typer.Exit(FAILED) from None
     except EmbeddedPostgresError as error:
-        complain(str(error))
+        complain(*str(error).splitlines())
         raise typer.Exit(FAILED) from None
     except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError):
         complain("This database holds no Croft yet. Run `croft migrate`, or start `croft serve`.")
@@ -101,9 +103,15 @@ def failures_told() -> Iterator[None]:
 
 
 def complain(*lines: str) -> None:
-    """Writes lines to standard error."""
+    """Writes lines to standard error; what in them could steer a terminal is written as its number."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(escape_controls(line), file=sys.stderr)
+
+
+def tell(*lines: str) -> None:
+    """Writes lines to standard output; what in them could steer a terminal is written as its number."""
+    for line in lines:
+        print(escape_controls(line))
 
 
 def _is_connecting(error: BaseException) -> bool:

@@ -14,13 +14,16 @@ from server.demo.narrator import Narrator
 from server.demo.remote import Remote
 from server.demo.story import FEWEST_HOUSEHOLDS, play
 from server.first_run import SECRETS_FILE, prepare_home
-from server.settings import load_settings
+from server.logs import escape_controls
+from server.settings import Settings, load_settings
 
 _WIDEST = 100
 
 
 def demo(
-    url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:3000",
+    url: Annotated[
+        str | None, typer.Option(help="The running server. Without it, HOST and PORT of the settings.")
+    ] = None,
     email: Annotated[
         str | None, typer.Option(help="E-mail address of an operator. Without it, ADMIN_EMAIL of the settings.")
     ] = None,
@@ -39,6 +42,7 @@ def demo(
     behave. Each run makes two new tenants and touches no other.
     """
     with failures_told():
+        url = url or _url(load_settings(os.environ))
         email, password = _operator(email, password)
     console = _console()
     narrator = Narrator(console)
@@ -48,6 +52,15 @@ def demo(
     except Unexpected as unexpected:
         _tell_failure(narrator, unexpected)
         raise typer.Exit(FAILED) from None
+
+
+def _url(settings: Settings) -> str:
+    """Where a server with these settings is reached from this machine."""
+    if not settings.port:
+        complain("PORT is 0, which is any free one: say with --url where the server is.")
+        raise typer.Exit(FAILED)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _operator(email: str | None, password: str | None) -> tuple[str, str]:
@@ -84,6 +97,6 @@ def _tell_failure(narrator: Narrator, unexpected: Unexpected) -> None:
     if narrator.title:
         told.print(f"  chapter   {narrator.title}")
     told.print(f"  expected  {unexpected.expected}")
-    told.print(f"  found     {unexpected.found}")
+    told.print(f"  found     {escape_controls(unexpected.found)}")
     if not narrator.title:
         told.print("  The demo needs a running server, which `croft serve` starts, and an operator's account on it.")

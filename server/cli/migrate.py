@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from server.cli.context import FAILED, complain, open_installation
+from server.cli.context import FAILED, complain, open_installation, tell
 from server.starting import install_shared_schema
 from server.tenants.migrating import MigrationReport, migrate_tenants
 from server.tenants.migrating import Progress as Step
@@ -32,12 +32,12 @@ def migrate(
 async def _migrate(parallel: int, lock_timeout: float) -> MigrationReport:
     async with open_installation() as installation:
         done = await install_shared_schema(installation.addresses)
-        print(f"Shared schema: {_counted(len(done), 'migration')} run." if done else "Shared schema: up to date.")
+        tell(f"Shared schema: {_counted(len(done), 'migration')} run." if done else "Shared schema: up to date.")
         with _ProgressLine() as line:
             report = await migrate_tenants(
                 installation.addresses.direct, parallel=parallel, progress=line.show, lock_timeout=lock_timeout
             )
-        print(_summary(report))
+        tell(_summary(report))
         return report
 
 

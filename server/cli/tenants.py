@@ -1,25 +1,28 @@
 """`croft tenants …`: what operators do with tenants at the command line."""
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.cells import cell_len, set_cell_size
 
-from server.cli.context import FAILED, Installation, complain, open_installation
+from server.cli.context import FAILED, Installation, complain, failures_told, open_installation, tell
+from server.cli.tables import tell_table
 from server.db import Connection
 from server.duplicates.finding import load_and_find_pairs
 from server.kit.clock import iso_ms, utc_now
+from server.kit.problem import Problem
 from server.kit.strict_json import read_json
+from server.logs import escape_controls
 from server.sync.rebuilding import rebuild
 from server.tenants import lifecycle, queries
 from server.tenants.acting import Actor
+from server.tenants.counting import with_counts
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
-from server.tenants.uploading import Applied, apply_config
+from server.tenants.uploading import apply_config
 
 T = TypeVar("T")
 
@@ -49,46 +52,52 @@ def list_tenants(
     states = {None: (ACTIVE, SUSPENDED), State.ALL: (ACTIVE, SUSPENDED, DELETED)}.get(state, (str(state),))
 
     async def work(db: Connection, _: Actor) -> list[Tenant]:
-        return await queries.list_tenants(
+        found = await queries.list_tenants(
             db, states, None, search, sort_by="id", descending=False, limit=_UNLIMITED, offset=0
         )
+        return await with_counts(db, found)
 
-    _print_table(_in_shared(work))
+    rows = [("ID", "NUMBER", "NAME", "VERSION", "STATE", "ENTITIES")]
+    rows += [
+        (each.config_id, str(each.id), each.name, each.version, each.state, str(each.entities_count))
+        for each in _in_shared(work)
+    ]
+    tell_table(rows)
 
 
 @tenants_app.command()
 def show(tenant_id: Id) -> None:
     """Show one tenant."""
-    _print_tenant(_in_shared(lambda db, _: lifecycle.get_tenant(db, tenant_id)))
+
+    async def work(db: Connection, _: Actor) -> list[Tenant]:
+        return await with_counts(db, [await lifecycle.get_tenant(db, tenant_id)])
+
+    [tenant] = _in_shared(work)
+    _tell_tenant(tenant)
 
 
 @tenants_app.command()
 def apply(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="An app config in JSON.")],
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="An app config in JSON; - reads standard input.")],
 ) -> None:
     """Create the tenant of an app config, or upload it as the next version of the tenant that has its id."""
-    document = file.read_bytes()
-
-    async def work(db: Connection, actor: Actor) -> Applied:
-        return await apply_config(db, read_json(document), actor, load_and_find_pairs)
-
-    applied = _in_shared(work)
-    done = "created" if applied.created else f"has version {applied.tenant.config_number} of its config"
-    print(f"Tenant {applied.tenant.config_id} {done}.")
+    with failures_told():
+        document = _read(file)
+    asyncio.run(_apply(document))
 
 
 @tenants_app.command()
 def suspend(tenant_id: Id) -> None:
     """Keep everybody but operators out of a tenant until it is resumed."""
     tenant = _in_shared(lambda db, actor: lifecycle.suspend(db, tenant_id, actor))
-    print(f"Tenant {tenant.config_id} is suspended.")
+    tell(f"Tenant {tenant.config_id} is suspended.")
 
 
 @tenants_app.command()
 def resume(tenant_id: Id) -> None:
     """End a tenant's suspension."""
     tenant = _in_shared(lambda db, actor: lifecycle.resume(db, tenant_id, actor))
-    print(f"Tenant {tenant.config_id} is active.")
+    tell(f"Tenant {tenant.config_id} is active.")
 
 
 @tenants_app.command()
@@ -99,7 +108,7 @@ def delete(tenant_id: Id) -> None:
         return await lifecycle.delete(db, (await lifecycle.get_tenant(db, tenant_id)).id, actor)
 
     tenant = _in_shared(work)
-    print(f"Tenant {tenant.config_id} is deleted. Its number, for restore and purge, is {tenant.id}.")
+    tell(f"Tenant {tenant.config_id} is deleted. Its number, for restore and purge, is {tenant.id}.")
 
 
 @tenants_app.command()
@@ -109,7 +118,7 @@ def restore(
 ) -> None:
     """Bring a deleted tenant back. Its memberships ended when it was deleted and have to be given anew."""
     tenant = _in_shared(lambda db, actor: lifecycle.restore(db, tenant_id, new_id, actor, load_and_find_pairs))
-    print(f"Tenant {tenant.config_id} is active.")
+    tell(f"Tenant {tenant.config_id} is active.")
 
 
 @tenants_app.command()
@@ -130,6 +139,28 @@ def rebuild_tenant(tenant_id: Id) -> None:
     asyncio.run(_rebuild(tenant_id))
 
 
+def _read(file: typer.FileBinaryRead) -> Any:
+    try:
+        return read_json(file.read().removeprefix(BOM_UTF8))
+    except Problem as problem:
+        name = "The standard input" if file is typer.get_binary_stream("stdin") else file.name
+        raise Problem(problem.status, problem.code, f"{name} {problem.detail.removeprefix('The body ')}") from None
+
+
+async def _apply(document: Any) -> None:
+    async with open_installation() as installation:
+        async with installation.database.shared() as db:
+            applied = await apply_config(db, document, _actor(), load_and_find_pairs)
+        tenant = applied.tenant
+        done = "created" if applied.created else f"has version {tenant.config_number} of its config"
+        base = (installation.settings.public_base_url or "").rstrip("/")
+        tell(
+            f"Tenant {tenant.config_id} {done}.",
+            f"  Number    {tenant.id}",
+            f"  Artifact  {base}{_artifact_path(tenant)}",
+        )
+
+
 async def _purge(name: str | None, now: bool) -> None:
     async with open_installation() as installation:
         retention = timedelta(days=installation.settings.retention_days)
@@ -146,18 +177,18 @@ async def _purge(name: str | None, now: bool) -> None:
         for tenant in due:
             await _purge_one(installation, tenant, retention, actor)
         if not due:
-            print("No deleted tenant's retention time is over.")
+            tell("No deleted tenant's retention time is over.")
 
 
 async def _purge_one(installation: Installation, tenant: Tenant, retention: timedelta, actor: Actor) -> None:
     async with installation.database.shared(patience=_NO_TIMEOUT) as db:
         await lifecycle.purge(db, tenant.id, retention, actor)
-    print(f"Tenant {tenant.config_id} (number {tenant.id}) is purged.")
+    tell(f"Tenant {tenant.config_id} (number {tenant.id}) is purged.")
 
 
 def _confirm(tenant: Tenant) -> None:
     question = f"This destroys all data of {tenant.config_id} ({tenant.name}). Type its id to go on"
-    if typer.prompt(question, err=True) != tenant.config_id:
+    if typer.prompt(escape_controls(question), err=True) != tenant.config_id:
         complain("That is another id. Nothing was purged.")
         raise typer.Exit(FAILED)
 
@@ -168,9 +199,7 @@ async def _rebuild(name: str) -> None:
             tenant = await lifecycle.get_tenant(db, name)
         async with installation.database.inside(tenant.scope, patience=_NO_TIMEOUT) as db:
             report = await rebuild(db)
-        print(
-            f"Folded {report.events} events into {report.entities} entities; {len(report.differing)} stood otherwise."
-        )
+        tell(f"Folded {report.events} events into {report.entities} entities; {len(report.differing)} stood otherwise.")
 
 
 def _in_shared(work: Callable[[Connection, Actor], Awaitable[T]]) -> T:
@@ -187,16 +216,11 @@ def _actor() -> Actor:
     return Actor("command-line", utc_now())
 
 
-def _print_table(tenants: list[Tenant]) -> None:
-    """Whole values in columns, also where they are wider than the terminal: ids are there to be copied."""
-    rows = [("ID", "NUMBER", "NAME", "VERSION", "STATE", "ENTITIES")]
-    rows += [(t.config_id, str(t.id), t.name, t.version, t.state, str(t.entities_count)) for t in tenants]
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _artifact_path(tenant: Tenant) -> str:
+    return f"/artifacts/{tenant.artifact_id}.json"
 
 
-def _print_tenant(tenant: Tenant) -> None:
+def _tell_tenant(tenant: Tenant) -> None:
     deleted = [("Deleted", iso_ms(tenant.deleted_at))] if tenant.deleted_at else []
     for label, value in [
         ("Id", tenant.config_id),
@@ -205,11 +229,12 @@ def _print_tenant(tenant: Tenant) -> None:
         ("Description", tenant.description),
         ("Version", tenant.version),
         ("State", tenant.state),
+        ("Entities", tenant.entities_count),
         ("Config uploads", tenant.config_number),
-        ("Artifact", f"/artifacts/{tenant.artifact_id}.json"),
+        ("Artifact", _artifact_path(tenant)),
         ("Schema", tenant.schema),
         ("Schema version", tenant.schema_version),
         ("Created", iso_ms(tenant.created_at)),
         *deleted,
     ]:
-        print(f"{label:16}{value}")
+        tell(f"{label:16}{value}")

@@ -9,7 +9,7 @@ from server.db.connection import Row
 
 KEPT: Final = "kept"
 DELETED: Final = "deleted"
-MOST_HOLDERS: Final = 200
+MOST_HOLDERS: Final = 20
 """A key that more records share tells nothing about any two of them."""
 
 

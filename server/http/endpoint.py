@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth.authentication import Identity, bearer_token, identify
+from server.auth.authentication import SESSION_PREFIX, Identity, bearer_token, identify
 from server.auth.tokens import Tokens
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
@@ -215,7 +215,8 @@ def named_in_body(body: BaseModel | Upload | None, route: Route) -> str | None:
 def device_id(request: Request) -> str:
     """The device's own id where it sends one; old clients do not and are known by their session."""
     given = request.headers.get("x-device-id", "")
-    return given if 0 < len(given) <= 128 and given.isprintable() else ""
+    is_fit = 0 < len(given) <= 128 and given.isprintable() and not given.startswith(SESSION_PREFIX)
+    return given if is_fit else ""
 
 
 @asynccontextmanager

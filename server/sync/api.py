@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, NonNegativeInt
+from pydantic import AfterValidator, BaseModel, Field
 
 from server.db import Connection
 from server.kit.call import Answer, Call
@@ -23,6 +23,7 @@ BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time 
 NO_ADAPTER = ProblemKind("sync.no-adapter", 502, "No adapter for this outside system is installed on this server.")
 
 MOST_EVENTS = 10_000
+_GREATEST_ID = 2**53
 
 Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
 """What else happens in a push's transaction: it gets what the push did."""
@@ -103,10 +104,10 @@ class ExternalSyncBody(BaseModel):
 
 
 class QuarantineQuery(BaseModel):
-    """The newest first; `before` is the id of the last entry seen."""
+    """The newest first; `before` is the id of the last entry seen. `limit` is 100 where none is given, 1000 at most."""
 
-    before: NonNegativeInt = 2**53
-    limit: int = Field(default=100, ge=1, le=1000)
+    before: Annotated[int, AfterValidator(lambda given: min(max(given, 0), _GREATEST_ID))] = _GREATEST_ID
+    limit: Annotated[int, AfterValidator(lambda given: min(max(given, 1), 1000))] = 100
 
 
 class QuarantinedEvent(BaseModel):
@@ -167,7 +168,7 @@ async def push_audit_logs(call: Call) -> StatusAnswer:
 async def pull_audit_logs(call: Call) -> list[dict[str, Any]]:
     """What was reported since, oldest first."""
     try:
-        return await audit_log.list_since(call.db, call.query.since)
+        return await audit_log.list_since(call.db, call.query.since, call.at)
     except ValueError:
         raise BAD_SINCE(errors=[FieldError("since", "is no time in ISO 8601")]) from None
 

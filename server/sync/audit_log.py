@@ -1,6 +1,7 @@
 """The audit log of the devices: what each reports that it did to which entity."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -66,12 +67,14 @@ async def insert(db: Connection, entries: Sequence[dict[str, Any]], source: Sour
     )
 
 
-async def list_since(db: Connection, since: str) -> list[dict[str, Any]]:
+async def list_since(db: Connection, since: str, at: datetime) -> list[dict[str, Any]]:
     """The entries that arrived since the time, at most ten thousand, oldest first. Raises ValueError.
 
-    Arrival counts, not the device's time: an entry that is made earlier and sent later is not lost.
+    Arrival counts, not the device's time: an entry that is made earlier and sent later is not lost. A time that is
+    still to come at `at` is that of a wrong clock, and everything is answered.
     """
-    rows = await queries.list_audit_log(db, parse_iso(since) if since else None, _MOST)
+    begin = parse_iso(since) if since else None
+    rows = await queries.list_audit_log(db, begin if begin is not None and begin <= at else None, _MOST)
     return [
         {
             "guid": row["guid"],

@@ -7,12 +7,20 @@ holds tells by itself which epoch it is from.
 import secrets
 
 from server.db import Connection
-from server.sync.queries import start_epoch
+from server.sync.queries import get_head, start_epoch
 
 GAP = 10_000_000
 """Numbers left between two epochs: more than a restored database can have lost."""
 
+LAST_BASE = 3_000_000_000
+"""No epoch begins later: the axis that phones are given ends at some 3.1 thousand million."""
+
 
 async def begin_epoch(db: Connection) -> None:
-    """Begins a new epoch: every device is answered from the start and offers its own events again."""
-    await start_epoch(db, secrets.token_hex(8), GAP)
+    """Begins a new epoch: every device is answered from the start and offers its own events again.
+
+    Where it begins is partly chance, so that two restores of one backup do not begin at the same number.
+    """
+    head = await get_head(db)
+    base = head["base"] + head["head"] + GAP + secrets.randbelow(GAP)
+    await start_epoch(db, secrets.token_hex(8), base if base < LAST_BASE else secrets.randbelow(GAP))

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from server.sync.event import ADD_MEMBER, CREATE_GROUP, CREATES, REMOVE_MEMBER, UPDATES, Data, Event, Place
+from server.sync.event import ADD_MEMBER, BUILT_IN, CREATE_GROUP, CREATES, REMOVE_MEMBER, UPDATES, Data, Event, Place
 
 MISSING: Final = "missing"
 LIVE: Final = "live"
@@ -79,6 +79,7 @@ AFTER_DELETION: Final = Outcome("without-effect", "entity-deleted")
 NOT_A_GROUP: Final = Outcome("without-effect", "not-a-group")
 NOT_A_MEMBER: Final = Outcome("without-effect", "not-a-member")
 MEMBER_DELETED: Final = Outcome("without-effect", "member-deleted")
+CUSTOM: Final = Outcome("without-effect", "custom-type")
 NOTHING_CHANGED: Final = Outcome("without-effect", "nothing-changed")
 
 
@@ -194,7 +195,7 @@ class _Run:
             return self._add_member(entity, event)
         if event.type == REMOVE_MEMBER:
             return self._remove_member(entity, str(event.data["memberId"]))
-        return APPLIED
+        return APPLIED if event.type in BUILT_IN else CUSTOM
 
     # What happens to one entity
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from server.kit.clock import parse_iso, to_ms
-from server.sync.event import ADD_MEMBER, BUILT_IN, LISTS_MEMBERS, REMOVE_MEMBER, RESOLVE_DUPLICATE, Event
+from server.sync.event import ADD_MEMBER, LISTS_MEMBERS, REMOVE_MEMBER, RESOLVE_DUPLICATE, Event
 
 MAX_TEXT = 256
 MAX_TYPE = 64
@@ -129,8 +129,3 @@ def _check_pairs(pairs: Any) -> None:
             raise _Bad(path, "must be an object with entityGuid and duplicateGuid")
         _text(pair, "entityGuid", path=f"{path}.")
         _text(pair, "duplicateGuid", path=f"{path}.")
-
-
-def is_custom(type_: str) -> bool:
-    """Whether the type is one that only an app with an applier of its own understands."""
-    return type_ not in BUILT_IN

@@ -13,7 +13,7 @@ import orjson
 
 from server.db import Connection
 from server.sync import late, queries
-from server.sync.event import Event
+from server.sync.event import Event, Place
 from server.sync.fold import Entity, Outcome, fold, follows
 from server.sync.records import changed_outcomes, digest_of, entity_from, entity_rows, event_from, form_of
 
@@ -81,20 +81,29 @@ class _Reach:
 
     @classmethod
     async def of(cls, db: Connection, batch: Sequence[Event]) -> "_Reach":
-        around = await _around_removals(db, batch)
-        guids = {guid for event in batch for guid in event.mentions}
-        guids = guids.union(*around.values())
+        going = await _going_with_removals(db, batch)
+        guids = {guid for event in batch for guid in event.mentions}.union(*(each.guids for each in going))
         entities = await _read(db, guids)
-        touches = {event.guid: {*event.mentions, *around.get(event.guid, ())} for event in batch}
-        overdue = [e for e in batch if not all(follows(entities[guid], e) for guid in touches[e.guid])]
+        for each in going:
+            each.look_at(entities)
+        taking = {guid: each for each in going for guid in each.removed}
+        overdue = [event for event in batch if not _is_newest(event, entities, taking.get(event.removes or ""))]
         alone, history = await _standing_alone(db, overdue, batch, entities)
-        entangled = {guid for event in overdue if event.guid not in alone for guid in touches[event.guid]}
-        anew = await _connected(db, entangled, list(touches.values()))
+        tangled = [event for event in overdue if event.guid not in alone]
+        start = {guid for event in tangled for guid in event.mentions}
+        anew = await _connected(db, start, [*(set(event.mentions) for event in batch), *(each.guids for each in going)])
         if more := anew - guids:
             guids |= more
             entities |= await _read(db, more)
         outlived = {guid for event in alone.values() for guid in late.outlived(event, entities)} - anew
         return cls(guids, entities, anew, outlived, history)
+
+
+def _is_newest(event: Event, entities: Mapping[str, Entity], going: "_Going | None") -> bool:
+    """Whether it is newer than all it touches, what it takes away included."""
+    return all(follows(entities[guid], event) for guid in event.mentions) and (
+        going is None or going.is_older_than(event)
+    )
 
 
 async def _standing_alone(
@@ -132,26 +141,69 @@ async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
     return entities
 
 
-async def _around_removals(db: Connection, batch: Sequence[Event]) -> dict[str, set[str]]:
-    """By the guid of each event that takes something away: all that can go with it, and the groups these are in."""
-    removed = {event.guid: event.removes for event in batch if event.removes is not None}
+@dataclass(slots=True)
+class _Going:
+    """What can go together when any of `removed` is taken away: all below these, and the groups that all that is in."""
+
+    removed: set[str]
+    guids: set[str]
+    _newest: Place | None = None
+    _is_entangled: bool = False
+
+    def look_at(self, entities: Mapping[str, Entity]) -> None:
+        """Notes how new the entities are, once for all the events that take them away."""
+        for guid in self.guids:
+            entity = entities[guid]
+            if entity.newest is not None:
+                self._is_entangled = self._is_entangled or not entity.created
+                self._newest = max(self._newest or entity.newest, entity.newest)
+
+    def is_older_than(self, event: Event) -> bool:
+        """Whether the event may be folded onto all of it as it stands."""
+        return not self._is_entangled and (self._newest is None or self._newest < event.place)
+
+
+async def _going_with_removals(db: Connection, batch: Sequence[Event]) -> list[_Going]:
+    """What the batch can take away. Removals that overlap share one set: no memory grows with their product."""
+    removed = {event.removes for event in batch if event.removes is not None}
     members: dict[str, set[str]] = {}
     for event in batch if removed else ():
         for group, member in event.joins:
             members.setdefault(group, set()).add(member)
     parents: dict[str, list[str]] = {}
     read: set[str] = set()
-    while unread := _below(removed.values(), members) - read:
+    while unread := _below(removed, members) - read:
         read |= unread
         for row in await queries.list_below(db, unread):
             read.add(row["guid"])
             members.setdefault(row["guid"], set()).update(row["member_ids"])
             parents[row["guid"]] = row["parent_ids"]
-    around = {}
-    for event_guid, guid in removed.items():
-        going = _below([guid], members)
-        around[event_guid] = going.union(*(parents.get(each, ()) for each in going))
-    return around
+    going = _together(removed, members)
+    for each in going:
+        each.guids = each.guids.union(*(parents.get(guid, ()) for guid in each.guids))
+    return going
+
+
+def _together(removed: Iterable[str], members: Mapping[str, set[str]]) -> list[_Going]:
+    """The removed with all below them, in sets that do not overlap. Each entity is visited once."""
+    of: dict[str, _Going] = {}
+    for guid in removed:
+        found = _Going({guid}, set())
+        open_ = [guid]
+        while open_:
+            each = open_.pop()
+            if each in found.guids:
+                continue
+            if (other := of.get(each)) is not None and other is not found:
+                small, found = sorted((found, other), key=lambda going: len(going.guids))
+                found.removed |= small.removed
+                found.guids |= small.guids
+                of.update(dict.fromkeys(small.guids, found))
+                continue
+            found.guids.add(each)
+            of[each] = found
+            open_ += members.get(each, ())
+    return list({id(each): each for each in of.values()}.values())
 
 
 def _below(guids: Iterable[str], members: Mapping[str, set[str]]) -> set[str]:

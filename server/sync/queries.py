@@ -50,9 +50,9 @@ async def get_head(db: Connection) -> Row:
     return row
 
 
-async def start_epoch(db: Connection, epoch: str, gap: int) -> None:
-    """Begins a new epoch, `gap` beyond everything the one before can have given out."""
-    await db.execute("UPDATE sync_head SET epoch = $1, base = base + head + $2", epoch, gap)
+async def start_epoch(db: Connection, epoch: str, base: int) -> None:
+    """Begins a new epoch at the base."""
+    await db.execute("UPDATE sync_head SET epoch = $1, base = $2", epoch, base)
 
 
 # Events
@@ -140,15 +140,18 @@ async def list_events_of(db: Connection, entity_guids: Iterable[str]) -> list[Ro
     )
 
 
-async def list_events_seen_by(db: Connection, entity_guids: Sequence[str], device_id: str, seq: int) -> list[Row]:
-    """The events on the entities up to the number, and later ones of the device's own."""
+async def list_events_seen_by(
+    db: Connection, entity_guids: Sequence[str], account: str, device_id: str, seq: int
+) -> list[Row]:
+    """The events on the entities up to the number, and later ones of the account's device's own."""
     return await db.fetch(
         f"""
         SELECT {_EVENT_COLUMNS} FROM events e
         WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = ANY($1))
-          AND (e.seq <= $3 OR e.device_id = $2)
+          AND (e.seq <= $4 OR (e.account = $2 AND e.device_id = $3))
         """,
         entity_guids,
+        account,
         device_id,
         seq,
     )
@@ -285,18 +288,28 @@ async def replace_all_entities(db: Connection) -> None:
     await db.execute("DELETE FROM entity_counts")
 
 
-async def list_feed(db: Connection, after: int, limit: int) -> list[Row]:
-    """The entities fed after the number, `limit` of them in the order of their numbers, none cut within one number."""
+async def list_feed(db: Connection, after: int, limit: int, most_bytes: int) -> list[Row]:
+    """The entities fed after the number in the order of their numbers, none cut within one number.
+
+    About `limit` of them and `most_bytes` of stored data, members counted in by a guess; always those of one number.
+    """
     return await db.fetch(
         f"""
+        WITH next AS (
+            SELECT fed_seq, guid,
+                   sum(pg_column_size(data) + 500 * cardinality(member_ids)) OVER (ORDER BY fed_seq, guid) AS bytes
+            FROM (
+                SELECT fed_seq, guid, data, member_ids FROM entities WHERE fed_seq > $1 ORDER BY fed_seq, guid LIMIT $2
+            ) AS candidates
+        )
         SELECT {ENTITY_COLUMNS} FROM entities
-        WHERE fed_seq > $1 AND fed_seq <= coalesce(
-            (SELECT fed_seq FROM entities WHERE fed_seq > $1 ORDER BY fed_seq, guid OFFSET $2 - 1 LIMIT 1),
-            9223372036854775807)
+        WHERE fed_seq > $1 AND fed_seq <= (
+            SELECT coalesce(max(fed_seq) FILTER (WHERE bytes <= $3), min(fed_seq)) FROM next)
         ORDER BY fed_seq, guid
         """,
         after,
         limit,
+        most_bytes,
     )
 
 
@@ -329,32 +342,6 @@ async def list_with_name_parts(db: Connection, parts: Sequence[str], limit: int)
     """Live entities whose name holds the parts (of the index of names), at most `limit`."""
     rows = await db.fetch("SELECT guid FROM entities WHERE state = 'live' AND name_parts @> $1 LIMIT $2", parts, limit)
     return [row["guid"] for row in rows]
-
-
-async def list_data_with_name_parts(db: Connection, parts: Sequence[str], keys: Sequence[str], limit: int) -> list[Row]:
-    """guid and data of live entities whose name holds the parts and whose data all the keys, at most `limit`."""
-    return await db.fetch(
-        "SELECT guid, data FROM entities WHERE state = 'live' AND name_parts @> $1 AND data ?& $2 LIMIT $3",
-        parts,
-        keys,
-        limit,
-    )
-
-
-async def list_data_with_name_containing(
-    db: Connection, spellings: Sequence[str], keys: Sequence[str], limit: int
-) -> list[Row]:
-    """The same for a part too short to be indexed, given in each of its spellings: lower() may know only ASCII."""
-    return await db.fetch(
-        """
-        SELECT guid, data FROM entities
-        WHERE state = 'live' AND data ?& $2 AND EXISTS (SELECT FROM unnest($1::text[]) AS s WHERE strpos(name, s) > 0)
-        LIMIT $3
-        """,
-        spellings,
-        keys,
-        limit,
-    )
 
 
 async def is_fed_after(db: Connection, seq: int) -> bool:
@@ -398,7 +385,7 @@ async def note_push(db: Connection, device_id: str, account: str, at: datetime) 
     served: int | None = await db.fetchval(
         """
         INSERT INTO devices (id, account, last_push) VALUES ($1, $2, $3)
-        ON CONFLICT (id) DO UPDATE SET last_push = excluded.last_push, account = excluded.account
+        ON CONFLICT (account, id) DO UPDATE SET last_push = excluded.last_push
         RETURNING served_seq
         """,
         device_id,
@@ -413,8 +400,8 @@ async def note_pull(db: Connection, device_id: str, account: str, at: datetime, 
     await db.execute(
         """
         INSERT INTO devices (id, account, last_pull, served_seq) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (id) DO UPDATE
-        SET last_pull = excluded.last_pull, account = excluded.account, served_seq = excluded.served_seq
+        ON CONFLICT (account, id) DO UPDATE
+        SET last_pull = excluded.last_pull, served_seq = excluded.served_seq
         """,
         device_id,
         account,

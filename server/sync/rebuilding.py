@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from server.db import Connection
 from server.db.connection import Row
 from server.sync import queries
+from server.sync.epoch import begin_epoch
 from server.sync.fold import Entity, fold
 from server.sync.records import changed_outcomes, entity_from, entity_rows, event_from, form_of
 
@@ -24,7 +25,7 @@ class RebuildReport:
 async def rebuild(db: Connection) -> RebuildReport:
     """Folds the log onto nothing and puts the result in place of what stands, whatever that is.
 
-    Pushes wait meanwhile. Devices are sent again what differed.
+    Pushes wait meanwhile. Where anything differed a new epoch begins, because devices may hold what stood there.
     """
     await queries.lock_all_entities(db)
     await queries.lock_head(db)
@@ -36,16 +37,20 @@ async def rebuild(db: Connection) -> RebuildReport:
     events = [event_from(row) for row in rows]
     folded = fold(entities, events)
     mentioned = {guid: event.seq for event in sorted(events, key=lambda event: event.seq) for guid in event.mentions}
-    head = (await queries.get_head(db))["head"]
     differing = []
     for guid, entity in entities.items():
         old = before.get(guid)
-        entity.fed_seq = old.fed_seq if old else mentioned[guid]
+        entity.fed_seq = max(old.fed_seq if old else 0, mentioned[guid])
         if entity != old:
-            entity.fed_seq = head
             differing.append(guid)
-    differing += before.keys() - entities.keys()
+    for guid in before.keys() - entities.keys():
+        # The log knows nothing of it: devices that were given it are told that it is gone.
+        entities[guid] = Entity(guid, fed_seq=before[guid].fed_seq)
+        if before[guid] != entities[guid]:
+            differing.append(guid)
     await _replace(db, entities)
+    if differing:
+        await begin_epoch(db)
     if changed := changed_outcomes(rows, folded):
         await queries.update_outcomes(db, changed)
     return RebuildReport(len(rows), len(entities), sorted(differing))

@@ -6,11 +6,15 @@ from typing import Any
 
 from server.db import Connection
 from server.kit.clock import to_ms
+from server.kit.problem import ProblemKind
 from server.sync.event import Event
 from server.sync.intake import read_event
+from server.sync.old_clients.marks import CARRIERS
 from server.sync.push import Pushed, Source, push
 
 OWN_DEVICE = "server"
+
+RESERVED = ProblemKind("events.reserved-guid", 422, "A record has an id that the server has reserved for itself.")
 
 
 async def load_events(db: Connection, events: Sequence[dict[str, Any]], *, account: str, at: datetime) -> Pushed:
@@ -25,4 +29,6 @@ def _event(raw: dict[str, Any], at: datetime) -> Event:
     event = read_event(raw, arrival_ms=to_ms(at), tolerance=timedelta())
     if not isinstance(event, Event):
         raise ValueError(f"event {event.guid}: {event.path} {event.detail}")
+    if not CARRIERS.isdisjoint(event.mentions):
+        raise RESERVED()
     return event

@@ -3,12 +3,14 @@
 from typing import Any
 
 from server.app_configs.secrets import mask
+from server.db import Database
 from server.kit.call import Call, Upload
 from server.kit.strict_json import read_json
 from server.tenants import queries
 from server.tenants.acting import actor_of
+from server.tenants.counting import EntityCounts
 from server.tenants.lifecycle import delete
-from server.tenants.listing import page_of_tenants
+from server.tenants.listing import page_of_tenants, prepare_order
 from server.tenants.model import ACTIVE, SUSPENDED, Tenant
 from server.tenants.problems import NO_FILE
 from server.tenants.uploading import apply_config, patch_config
@@ -38,13 +40,15 @@ async def delete_app(call: Call) -> Done:
     return Done()
 
 
-async def list_apps(call: Call) -> AppList:
+async def list_apps(call: Call, *, database: Database, counts: EntityCounts) -> AppList:
     """A page of the apps: all of them for operators, for others those of their own tenants in use."""
     operator = call.caller.is_operator
     states = (ACTIVE, SUSPENDED) if operator else (ACTIVE,)
     member = None if operator else call.caller.account_id
-    page = await page_of_tenants(call.db, call.query, call.query.sortBy, states, member)
-    external = await queries.list_external_syncs(call.db, [tenant.id for tenant in page.tenants])
+    await prepare_order(counts, call.query.sortBy)
+    async with database.shared(readonly=True) as db:
+        page = await page_of_tenants(db, counts, call.query, call.query.sortBy, states, member)
+        external = await queries.list_external_syncs(db, [tenant.id for tenant in page.tenants])
     return AppList(data=[_summary(each, external.get(each.id) or {}) for each in page.tenants], meta=page.meta)
 
 

@@ -1,13 +1,13 @@
 """A page of tenants, with exact counts of their entities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from server.db import Connection, scoped
-from server.db.migrations import tenant_migrations
+from server.db import Connection
 from server.tenants import queries
+from server.tenants.counting import EntityCounts, with_counts
 from server.tenants.model import Tenant
-from server.tenants.wire import ListMeta, PageQuery
+from server.tenants.wire import BY_COUNT, ListMeta, PageQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,19 @@ class Page:
     meta: ListMeta
 
 
+async def prepare_order(counts: EntityCounts, sort_by: str) -> None:
+    """Notes what the order goes by. Called while no connection is held, because it takes one."""
+    if sort_by == BY_COUNT:
+        await counts.flush()
+
+
 async def page_of_tenants(
-    db: Connection, wanted: PageQuery, sort_by: str, states: Sequence[str], member: int | None = None
+    db: Connection,
+    counts: EntityCounts,
+    wanted: PageQuery,
+    sort_by: str,
+    states: Sequence[str],
+    member: int | None = None,
 ) -> Page:
     """The wanted page, or the last one where there are fewer. `member`: only tenants that this account is in."""
     total = await queries.count_tenants(db, states, member, wanted.search)
@@ -44,18 +55,8 @@ async def page_of_tenants(
         sortOrder=wanted.sortOrder,
         search=wanted.search,
     )
-    return Page(await _counted(db, tenants), meta)
-
-
-async def _counted(db: Connection, tenants: list[Tenant]) -> list[Tenant]:
-    """The tenants with what their own schemas say of their entities. The next sort by it goes by what is found here.
-
-    A tenant whose schema is behind is passed over: its tables may just be locked by its migration.
-    """
-    counts: dict[int, int] = {}
-    for tenant in tenants:
-        if tenant.schema_version == tenant_migrations()[-1].id:
-            async with scoped(db, tenant.scope):
-                counts[tenant.id] = await queries.count_entities(db)
-    await queries.store_entities_counts(db, counts)
-    return [replace(tenant, entities_count=counts.get(tenant.id, tenant.entities_count)) for tenant in tenants]
+    counted = await with_counts(db, tenants)
+    for before, after in zip(tenants, counted, strict=True):
+        if before != after:  # written by a process that ended before it could note the number
+            counts.mark(after)
+    return Page(counted, meta)

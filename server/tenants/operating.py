@@ -1,9 +1,11 @@
 """Tenants: what operators do with them. Purging is left to a command, because nothing brings back what it destroys."""
 
+from server.db import Database
 from server.kit.call import Answer, Call
 from server.tenants import lifecycle
 from server.tenants.acting import actor_of
-from server.tenants.listing import page_of_tenants
+from server.tenants.counting import EntityCounts, with_counts
+from server.tenants.listing import page_of_tenants, prepare_order
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED
 from server.tenants.uploading import apply_config
 from server.tenants.versioning import LoadEvents
@@ -17,16 +19,19 @@ async def create_tenant(call: Call, *, load: LoadEvents) -> Answer:
     return Answer(tenant_answer(applied.tenant), status=201)
 
 
-async def list_tenants(call: Call) -> TenantList:
+async def list_tenants(call: Call, *, database: Database, counts: EntityCounts) -> TenantList:
     """A page of the tenants in the wanted state."""
     states = {None: (ACTIVE, SUSPENDED), "all": (ACTIVE, SUSPENDED, DELETED)}.get(call.query.state, (call.query.state,))
-    page = await page_of_tenants(call.db, call.query, call.query.sortBy, states)
+    await prepare_order(counts, call.query.sortBy)
+    async with database.shared(readonly=True) as db:
+        page = await page_of_tenants(db, counts, call.query, call.query.sortBy, states)
     return TenantList(data=[tenant_answer(tenant) for tenant in page.tenants], meta=page.meta)
 
 
 async def get_tenant(call: Call) -> TenantAnswer:
     """One tenant, by config id or number; by its number also when its id was taken over."""
-    return tenant_answer(await lifecycle.get_tenant(call.db, call.path["id"]))
+    [tenant] = await with_counts(call.db, [await lifecycle.get_tenant(call.db, call.path["id"])])
+    return tenant_answer(tenant)
 
 
 async def suspend_tenant(call: Call) -> TenantAnswer:

@@ -25,7 +25,8 @@ STEPS: Final = ("role", "row", "schema", "migrations", "head", "predecessors", "
 OnStep = Callable[[str], Awaitable[None]]
 
 _LONGEST_SLUG = 30
-_FIRST_BASES = 1_000_000
+# A phone of a deleted tenant holds a position of its own; that it lies in this one's range has to be unlikely.
+_FIRST_BASES = 1_000_000_000
 
 
 async def provision(

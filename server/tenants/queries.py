@@ -327,22 +327,18 @@ async def list_external_syncs(db: Connection, tenant_ids: Sequence[int]) -> dict
     return {row["id"]: orjson.loads(row["value"]) for row in rows if row["value"]}
 
 
-async def store_entities_counts(db: Connection, counts: dict[int, int]) -> None:
-    """Notes how many entities tenants have. A row that somebody is just changing is passed over, not waited for."""
-    await db.execute(
-        """
-        UPDATE tenants t SET entities_count = n.count
-        FROM (
-            SELECT t.id, n.count
-            FROM unnest($1::bigint[], $2::bigint[]) AS n(id, count) JOIN tenants t USING (id)
-            WHERE t.entities_count <> n.count
-            FOR UPDATE OF t SKIP LOCKED
-        ) n
-        WHERE t.id = n.id
-        """,
-        list(counts),
-        list(counts.values()),
-    )
+async def lock_entities_count(db: Connection, tenant_id: int) -> bool:
+    """Whether the tenant is there; if so, nobody else notes its number of entities before the transaction ends.
+
+    Raises asyncpg.LockNotAvailableError where somebody is just changing the tenant.
+    """
+    sql = "SELECT true FROM tenants WHERE id = $1 FOR NO KEY UPDATE NOWAIT"
+    return bool(await db.fetchval(sql, tenant_id))
+
+
+async def set_entities_count(db: Connection, tenant_id: int, count: int) -> None:
+    """Notes how many entities the tenant has."""
+    await db.execute("UPDATE tenants SET entities_count = $2 WHERE id = $1 AND entities_count <> $2", tenant_id, count)
 
 
 # What ends with a tenant

@@ -61,7 +61,7 @@ async def store_version(db: Connection, tenant_id: int, config: AppConfig, actor
         changed = await queries.put_settings(db, settings_of(config))
         await load(db, events, account=actor.account, at=actor.at, rules_changed=_RULES in changed)
         count = await queries.count_entities(db)
-    await queries.store_entities_counts(db, {tenant_id: count})
+    await queries.set_entities_count(db, tenant_id, count)
     return await lock_living(db, tenant_id)
 
 

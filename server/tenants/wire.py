@@ -1,13 +1,14 @@
 """What the addresses about tenants take and answer, named as on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from server.tenants.model import Tenant
 
 LARGEST_PAGE = 100
+BY_COUNT: Final = "entitiesCount"
 _LARGEST_INTEGER = 2**31 - 1
 
 _PageNumber = Annotated[int, AfterValidator(lambda number: max(number, 1))]

@@ -21,7 +21,10 @@ WEAK_PASSWORD = ProblemKind("users.weak-password", 422, "The password breaks a r
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """On whose behalf accounts change, for the record: the account's number, its session, its address."""
+    """On whose behalf accounts change, for the record: the account's number, its session, its address.
+
+    The number can also be a word, such as `command-line`; who has no session has an empty one.
+    """
 
     account: str
     session_id: str
@@ -57,7 +60,7 @@ async def update_user(
     `users.last-admin` and `users.bad-memberships`.
     """
     await queries.lock_accounts(db)
-    before = await _get_user(db, reference)
+    before = await get_user(db, reference)
     after = replace(before, email=change.email or before.email, role=change.role or before.role)
     await _check_email_is_free(db, after.email, but=before.id)
     if before.role == ADMIN and after.role != ADMIN:
@@ -65,7 +68,7 @@ async def update_user(
     details = await _change_memberships(db, before.id, change)
     await queries.update_user(db, after, password_hash)
     if password_hash is not None:
-        await delete_sessions(db, before.id, but=author.session_id)
+        await delete_sessions(db, before.id, but=author.session_id or None)
         details["passwordChanged"] = True
     details |= _differences(before, after)
     if details:
@@ -75,15 +78,18 @@ async def update_user(
 async def delete_user(db: Connection, author: Author, reference: str) -> None:
     """Removes the account, which ends its sessions. Raises `users.unknown` and `users.last-admin`."""
     await queries.lock_accounts(db)
-    user = await _get_user(db, reference)
+    user = await get_user(db, reference)
     if user.role == ADMIN:
         await _check_another_admin(db)
     await queries.delete_user(db, user.id)
     await _record(db, author, "users.delete", user.id, {"email": user.email, "role": user.role})
 
 
-async def _get_user(db: Connection, reference: str) -> User:
-    """The account that is meant by a number or an e-mail address; no address is a number, since it holds an @."""
+async def get_user(db: Connection, reference: str) -> User:
+    """The account that is meant by a number or an e-mail address; no address is a number, since it holds an @.
+
+    Raises `users.unknown`.
+    """
     user = None
     if "@" in reference and "\0" not in reference:
         user = await queries.find_user_by_email(db, reference.strip())

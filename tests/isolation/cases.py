@@ -274,7 +274,8 @@ async def send(client: httpx.AsyncClient, name: str, things: Things, names: Name
     if case.upload is not None:
         document = case.upload(things) | ({"id": names["upload"]} if "upload" in names else {})
         content["files"] = {"config": upload_of(document)}
-    return await client.request(route.method, template(route.path).format(**path), params=query, headers=headers, **content)
+    url = template(route.path).format(**path)
+    return await client.request(route.method, url, params=query, headers=headers, **content)
 
 
 def tells(answer: httpx.Response, things: Things) -> bool:

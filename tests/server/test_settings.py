@@ -123,7 +123,8 @@ def test_every_form_of_a_database_address_is_taken(address: str) -> None:
 @pytest.mark.parametrize("proxies", ["proxy.example.org", "10.0.0.1/8", "10.0.0", "*", "127.0.0.1,10.0.0.0/33"])
 def test_proxy_that_would_never_be_recognised_is_refused(proxies: str) -> None:
     (problem,) = problems_of({"TRUSTED_PROXIES": proxies})
-    assert problem == f"TRUSTED_PROXIES: must hold addresses or networks such as 10.0.0.0/8, not {proxies.split(',')[-1]}"
+    assert problem.startswith("TRUSTED_PROXIES: must hold addresses or networks")
+    assert problem.endswith(f"not {proxies.split(',')[-1]}")
 
 
 def test_proxies_are_addresses_and_networks_of_both_families() -> None:

@@ -2,26 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import orjson
 
 from server.db import Connection
-from server.db.connection import Row
-from server.entities.names import is_indexed, name_parts
+from server.entities.names import name_parts
 from server.sync import queries
-from server.sync.event import RESOLVE_DUPLICATE, Data
+from server.sync.event import RESOLVE_DUPLICATE
 from server.sync.fold import GROUP, LIVE, Entity
 from server.sync.old_clients.axis import logical_time, position_of
-from server.sync.old_clients.flags import can_be_flagged, is_flagged, keys_to_share
+from server.sync.old_clients.flags import can_be_flagged
 from server.sync.old_clients.page import Page, Pair, is_created_openly, open_data, page_events
 from server.sync.push import Source
 from server.sync.records import entity_from, event_from
 
 PAGE = 100
 _MANY_ALIKE = 200
-_MOST_ALIKE = 5_000
+_PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ async def pull(db: Connection, since: str, source: Source) -> Served:
     """The page after `since`, which is empty or a timestamp that a page before this one held. Raises ValueError."""
     head = await queries.get_head(db)
     after = _after(position_of(since), head["base"], head["head"])
-    entities = [entity_from(row) for row in await queries.list_feed(db, after, PAGE)]
+    entities = [entity_from(row) for row in await queries.list_feed(db, after, PAGE, _PAGE_BYTES)]
     last = entities[-1].fed_seq if entities else after
     await queries.note_pull(db, source.device_id, source.account, source.at, last)
     if not entities:
@@ -62,10 +60,12 @@ async def _page(db: Connection, entities: Sequence[Entity], after: int, last: in
     settled = [pair for event in events for pair in event.pairs]
     openly = [each for each in told if is_created_openly(each)]
     openly += [each for each in below.values() if each.type != GROUP and is_created_openly(each)]
+    pairs, common = await _flagged(db, openly)
     return Page(
         entities=told,
         below=below,
-        pairs=[*settled, *await _flagged(db, openly)],
+        pairs=[*settled, *pairs],
+        common=common,
         custom=[event for event in events if event.type != RESOLVE_DUPLICATE],
     )
 
@@ -95,32 +95,20 @@ async def _below(db: Connection, groups: Iterable[Entity]) -> dict[str, Entity]:
     return found
 
 
-async def _flagged(db: Connection, records: Iterable[Entity]) -> list[Pair]:
-    """The pairs that a phone will flag when it applies the records.
+async def _flagged(db: Connection, records: Iterable[Entity]) -> tuple[list[Pair], frozenset[str]]:
+    """The pairs that a phone will flag when it applies the records, and the records that it would flag too many with.
 
-    What it holds of the others may be older than what stands here, so all whose name contains the record's are taken,
-    unless there are very many.
+    What it holds of the others may be older than what stands here, so all whose name contains the record's are taken.
     """
     pairs: list[Pair] = []
+    common = set()
     for record in records:
         data = open_data(record)
-        if can_be_flagged(data):
-            pairs += [(record.guid, other) for other in await _alike(db, data) if other != record.guid]
-    return pairs
-
-
-async def _alike(db: Connection, data: Data) -> list[str]:
-    name = data["name"] if isinstance(data["name"], str) else ""
-    if is_indexed(name):
-        alike = await queries.list_with_name_parts(db, name_parts(name), _MANY_ALIKE + 1)
-        if len(alike) <= _MANY_ALIKE:
-            return alike
-    rows = await _alike_in_all_fields(db, name, keys_to_share(data))
-    return [row["guid"] for row in rows if is_flagged(data, orjson.loads(row["data"]))]
-
-
-async def _alike_in_all_fields(db: Connection, name: str, keys: Sequence[str]) -> list[Row]:
-    if is_indexed(name):
-        return await queries.list_data_with_name_parts(db, name_parts(name), keys, _MOST_ALIKE)
-    spellings = {"".join(letters) for letters in product(*((letter.lower(), letter.upper()) for letter in name))}
-    return await queries.list_data_with_name_containing(db, list(spellings), keys, _MOST_ALIKE)
+        if not can_be_flagged(data):
+            continue
+        parts = name_parts(data["name"]) if isinstance(data["name"], str) else []
+        alike = await queries.list_with_name_parts(db, parts, _MANY_ALIKE + 1) if parts else []
+        if not parts or len(alike) > _MANY_ALIKE:
+            common.add(record.guid)
+        pairs += [(record.guid, other) for other in alike if other != record.guid]
+    return pairs, frozenset(common)

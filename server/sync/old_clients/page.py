@@ -8,9 +8,11 @@ that the phone does not have is made as it is told. In order:
    deleted: the phone holds none of them any more, nor the carriers, where a page before this one was broken off. Where
    somebody claims an external id, everybody about to come is listed, because any of them may have it on the phone.
 2. People are listed with their whole data in the people carrier. Then that is listed in the group carrier as an empty
-   group, which loses it its members, and the group carrier is deleted: the people stay, the carriers are gone.
-3. Each group is created with its whole data and all that is below it. A group in several others is told whole where it
-   comes last, because a listing makes it anew; so no page grows beyond the number of its memberships.
+   group, which loses it its members, and the group carrier is deleted: the people stay, the carriers are gone. Groups
+   whose name very many others contain come along, because what is listed is never flagged as a duplicate; the phone
+   keeps a `type` in their data.
+3. Each other group is created with its whole data and all that is below it. Who is in several groups is told whole
+   where he comes last, because a listing makes him anew; so no page grows beyond the number of its memberships.
 4. A person whose data could not be a member's entry is wiped as in 1 and created.
 5. Pairs that the phone will have flagged meanwhile are settled.
 
@@ -50,12 +52,14 @@ class Page:
     """What a page is made of.
 
     `entities` are those the page is about, tombstones too; `below` holds all that is below its groups, at any depth.
-    Whoever shares an external id with one of them has to be among them, too.
+    Whoever shares an external id with one of them has to be among them, too. `common` are groups whose name very many
+    others contain.
     """
 
     entities: Sequence[Entity]
     below: Mapping[str, Entity] = field(default_factory=dict)
     pairs: Sequence[Pair] = ()
+    common: frozenset[str] = frozenset()
     custom: Sequence[Event] = ()
 
 
@@ -86,7 +90,7 @@ def _made_events(page: Page) -> Iterator[_Made]:
     live = {entity.guid: entity for entity in page.entities if entity.state == LIVE}
     groups = [entity for entity in live.values() if entity.type == GROUP]
     inside = _inside(groups, page.below)
-    tops = [group for group in groups if group.guid not in inside]
+    tops = sorted((each for each in groups if each.guid not in inside), key=lambda top: top.guid not in page.common)
     told = [*live.values(), *(page.below[guid] for guid in inside if guid not in live)]
     odd = [entity for entity in told if entity.type != GROUP and not _fits_entry(entity)]
     people = [e for e in live.values() if e.type != GROUP and e.guid not in inside and _fits_entry(e)]
@@ -94,11 +98,15 @@ def _made_events(page: Page) -> Iterator[_Made]:
     gone = [entity.guid for entity in page.entities if entity.state != LIVE]
     freed = [entity.guid for entity in told if is_claimed or entity.type == GROUP]
     yield from _wipe([PEOPLE_CARRIER, *gone, *freed])
-    if people:
-        yield "", PEOPLE_CARRIER, CREATE_GROUP, {"name": PEOPLE_CARRIER, "members": [_entry(each) for each in people]}
+    groups_told = _told_groups(tops, page.below)
+    listed = [{**data, "guid": top.guid, "type": GROUP} for top, data in groups_told if top.guid in page.common]
+    if people or listed:
+        members = [*(_entry(each) for each in people), *listed]
+        yield "", PEOPLE_CARRIER, CREATE_GROUP, {"name": PEOPLE_CARRIER, "members": members}
         yield from _wipe([PEOPLE_CARRIER])
-    for group, data in _told_groups(tops, page.below):
-        yield "", group.guid, CREATE_GROUP, data
+    for top, data in groups_told:
+        if top.guid not in page.common:
+            yield "", top.guid, CREATE_GROUP, data
     if odd:
         yield from _wipe([each.guid for each in odd])
         for each in odd:
@@ -183,7 +191,7 @@ def _entry(person: Entity) -> Data:
 def _told_groups(tops: Sequence[Entity], below: Mapping[str, Entity]) -> list[tuple[Entity, Data]]:
     """The groups with their data and all that is in them.
 
-    Put together from the end, so that a group that comes several times is whole the last time and empty before.
+    Put together from the end, so that who comes several times is whole the last time and empty before.
     """
     whole: set[str] = set()
     told = [
@@ -207,8 +215,9 @@ def _member_entry(member: Entity, below: Mapping[str, Entity], path: tuple[str, 
     if member.type == GROUP:
         inside = _entries(member, below, (*path, member.guid), whole)
         return {**member.data, "members": inside, "guid": member.guid, "type": GROUP}
-    if not _fits_entry(member):
+    if not _fits_entry(member) or member.guid in whole:
         return {"guid": member.guid, "name": "-"}
+    whole.add(member.guid)
     return _entry(member)
 
 

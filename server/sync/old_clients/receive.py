@@ -11,7 +11,7 @@ from server.sync import queries
 from server.sync.event import UPDATE_GROUP, Event
 from server.sync.intake import Refusal, read_event
 from server.sync.old_clients.axis import position_of
-from server.sync.old_clients.marks import is_carrier
+from server.sync.old_clients.marks import CARRIERS, is_carrier
 from server.sync.old_clients.whole_forms import narrow
 from server.sync.push import Pushed, Source, push
 from server.sync.quarantine import keep
@@ -39,7 +39,7 @@ async def receive(
     read = [read_event(raw, arrival_ms=arrival, tolerance=tolerance) for raw in raws]
     own = [each for each in read if isinstance(each, Event) and not is_carrier(each, head["carrier_key"])]
     known = await queries.known_digests(db, [event.guid for event in own])
-    refusals = _reused(own, known)
+    refusals = _reused(own, known) | _reserved(own)
     if head["not_before"] is not None:
         earliest = head["not_before"] - tolerance // MILLISECOND
         refusals |= await _foreign(db, [event for event in own if event.guid not in known], earliest)
@@ -48,7 +48,7 @@ async def receive(
         if _is_made_by_library(event):
             event.applied = {}
     if served is not None:
-        await narrow(db, new, source.device_id, served)
+        await narrow(db, new, source, served)
     pushed = await push(db, new, source)
     judged = [refusals.get(id(each), each) for each in read]
     refused = [(raw, each) for raw, each in zip(raws, judged, strict=True) if isinstance(each, Refusal)]
@@ -74,6 +74,15 @@ def _reused(events: Sequence[Event], known: dict[str, bytes]) -> dict[int, Refus
 def _was_served(event: Event) -> bool:
     """Whether it comes from a page, where events of custom types have the page's time: a phone offers them again."""
     return position_of(event.timestamp) is not None
+
+
+def _reserved(events: Sequence[Event]) -> dict[int, Refusal]:
+    """By identity: events that speak of a carrier and are none of the server's own. They would break all pages."""
+    return {
+        id(event): Refusal(event.guid, "event.reserved-guid", "data", "speaks of a guid that the server has reserved")
+        for event in events
+        if not CARRIERS.isdisjoint(event.mentions)
+    }
 
 
 async def _foreign(db: Connection, events: Sequence[Event], earliest_ms: int) -> dict[int, Refusal]:

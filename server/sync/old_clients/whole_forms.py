@@ -12,10 +12,11 @@ from server.kit.strict_json import canonical_json
 from server.sync import queries
 from server.sync.event import UPDATE_GROUP, UPDATES, Data, Event
 from server.sync.fold import GROUP, LIVE, Entity, fold
+from server.sync.push import Source
 from server.sync.records import entity_from, event_from
 
 
-async def narrow(db: Connection, events: Sequence[Event], device_id: str, served: int) -> None:
+async def narrow(db: Connection, events: Sequence[Event], source: Source, served: int) -> None:
     """Sets `applied` of each update to the fields that its device changed. `served`: the number it was served up to.
 
     The events are new to the log.
@@ -23,7 +24,7 @@ async def narrow(db: Connection, events: Sequence[Event], device_id: str, served
     updates = [event for event in events if event.type in UPDATES and event.applied is None]
     if not updates:
         return
-    seen = await _seen(db, sorted({event.entity_guid for event in updates}), device_id, served)
+    seen = await _seen(db, sorted({event.entity_guid for event in updates}), source, served)
     for event in sorted(events, key=lambda event: event.place):
         if event.type in UPDATES and event.applied is None and event.entity_guid in seen:
             event.applied = changed_fields(_form(event), seen[event.entity_guid])
@@ -49,13 +50,13 @@ def _form(event: Event) -> Data:
     return form
 
 
-async def _seen(db: Connection, guids: list[str], device_id: str, served: int) -> dict[str, Data]:
+async def _seen(db: Connection, guids: list[str], source: Source, served: int) -> dict[str, Data]:
     """The data of the entities as the device had it; only of those that it had."""
     entities = [entity_from(row) for row in await queries.list_entities(db, guids)]
     seen = {each.guid: each.data for each in entities if each.fed_seq <= served and each.state == LIVE}
     moved = [each.guid for each in entities if each.fed_seq > served]
     if moved:
-        rows = await queries.list_events_seen_by(db, moved, device_id, served)
+        rows = await queries.list_events_seen_by(db, moved, source.account, source.device_id, served)
         then: dict[str, Entity] = {}
         fold(then, [event_from(row) for row in rows])
         seen |= {guid: then[guid].data for guid in moved if guid in then and then[guid].state == LIVE}

@@ -6,7 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from server.cli.demo import demo
+from server.cli.demo import _url, demo
+from tests.conftest import settings_for_tests
 
 SECRETS = "ADMIN_PASSWORD='Kept-Horse-7'\nJWT_SECRET='a secret of the tests that is long enough'\n"
 
@@ -56,6 +57,33 @@ def test_password_kept_in_the_home_of_the_server_is_used(home: Path, nobody_serv
     code, told = run("--url", nobody_serves)
     assert code == 1
     assert "expected an answer" in told
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("localhost", "localhost")]
+)
+@pytest.mark.usefixtures("home")
+def test_server_is_looked_for_where_the_settings_put_it(
+    monkeypatch: pytest.MonkeyPatch, nobody_serves: str, host: str, reached: str
+) -> None:
+    port = nobody_serves.rpartition(":")[2]
+    monkeypatch.setenv("HOST", host)
+    monkeypatch.setenv("PORT", port)
+    code, told = run("--password", "Correct-Horse-7")
+    assert code == 1
+    assert f"GET http://{reached}:{port}/health" in told
+
+
+@pytest.mark.parametrize(("host", "url"), [("::", "http://[::1]:3000"), ("::1", "http://[::1]:3000")])
+def test_address_with_colons_stands_in_brackets(host: str, url: str) -> None:
+    assert _url(settings_for_tests(host=host, port=3000)) == url
+
+
+@pytest.mark.usefixtures("home")
+def test_port_that_is_any_free_one_has_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "0")
+    code, told = run("--password", "Correct-Horse-7")
+    assert (code, "--url" in told) == (1, True)
 
 
 @pytest.mark.usefixtures("home")

@@ -83,7 +83,7 @@ def is_stopped(home: Path) -> bool:
 def test_version_and_help_are_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"croft \d+\.\d+\.\d+\n", run_croft("--version", cwd=tmp_path).stdout)
     told = run_croft("--help", cwd=tmp_path).stdout
-    for command in ("serve", "migrate", "tenants", "demo"):
+    for command in ("serve", "migrate", "tenants", "users", "demo"):
         assert re.search(rf"\b{command}\b", told)
 
 

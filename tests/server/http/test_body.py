@@ -76,10 +76,12 @@ def test_object_that_is_missing_deeper_down_is_told_with_its_place() -> None:
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
 def test_whatever_is_sent_is_taken_or_refused_with_words(value: Any) -> None:
     try:
-        validated(Order, value, INVALID)
-    except Problem as problem:
-        assert problem.detail
-        assert problem.errors
+        taken = validated(Order, value, INVALID)
+    except Problem:
+        assert refusal(value).detail
+        assert refusal(value).errors
+    else:
+        assert isinstance(taken, Order)
 
 
 def test_empty_parameter_counts_as_one_that_was_not_sent() -> None:

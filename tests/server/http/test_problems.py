@@ -7,9 +7,16 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from server.http import problems
 from server.http.problems import Problems
 from server.kit.problem import Problem
 from tests.conftest import Croft
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The linter of imports, run by another test, silences every logger that it finds."""
+    monkeypatch.setattr(problems.log, "disabled", False)
 
 
 async def answer_to(error: Exception) -> httpx.Response:

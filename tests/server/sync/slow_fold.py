@@ -13,6 +13,7 @@ from server.sync.event import (
     CREATE_GROUP,
     CREATES,
     REMOVE_MEMBER,
+    RESOLVE_DUPLICATE,
     UPDATE_GROUP,
     UPDATES,
     Data,
@@ -147,7 +148,7 @@ class SlowFold:
             return self._delete_from_above(event.entity_guid)
         if event.type in (ADD_MEMBER, REMOVE_MEMBER):
             return self._membership(event, self._record(event.entity_guid))
-        return "applied", ""
+        return ("applied", "") if event.type == RESOLVE_DUPLICATE else ("without-effect", "custom-type")
 
     def _update(self, event: Event) -> tuple[str, str]:
         record = self._record(event.entity_guid)

@@ -30,7 +30,7 @@ async def receive(log: Log, *raws: Any, minutes: int = 0, account: str = "ann@ex
 
 async def since(log: Log, at: str = "") -> list[dict[str, Any]]:
     async with log.inside() as db:
-        return await audit_log.list_since(db, at)
+        return await audit_log.list_since(db, at, AT + timedelta(hours=1))
 
 
 async def test_entries_come_back_as_they_were_sent_with_the_account_as_user(log: Log) -> None:
@@ -55,6 +55,11 @@ async def test_since_goes_by_arrival_not_by_the_clock_of_the_device(log: Log) ->
     ]
     assert [each["guid"] for each in await since(log, iso_ms(AT))] == ["first", "made earlier, sent later"]
     assert await since(log, iso_ms(AT + timedelta(minutes=11))) == []
+
+
+async def test_since_of_a_clock_that_is_ahead_holds_nothing_back(log: Log) -> None:
+    await receive(log, entry())
+    assert len(await since(log, "2099-01-01T00:00:00.000Z")) == 1
 
 
 async def test_since_that_is_no_time_is_a_value_error(log: Log) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from server.kit.clock import iso_ms, parse_iso, to_ms
 from server.sync.event import Event
-from server.sync.intake import MAX_TEXT, Refusal, is_custom, read_event
+from server.sync.intake import MAX_TEXT, Refusal, read_event
 from tests.server.sync.strategies import PEOPLE, histories
 
 ARRIVAL = parse_iso("2026-01-31T08:15:00.000Z")
@@ -113,8 +113,6 @@ def test_awkward_text_is_taken_to_the_letter() -> None:
 
 def test_event_of_another_type_is_taken_whatever_its_data() -> None:
     assert accepted(type="immunised", data={"members": 5, "memberId": [], "duplicates": None}).mentions == ("ann",)
-    assert is_custom("immunised")
-    assert not is_custom("create-group")
 
 
 # Members

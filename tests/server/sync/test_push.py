@@ -15,7 +15,7 @@ from server.db.errors import problem_of
 from server.sync.event import Event
 from server.sync.fold import Entity, Folded, fold
 from server.sync.push import Source, push
-from server.sync.queries import list_all_entities, lock_entities
+from server.sync.queries import get_head, list_all_entities, lock_entities
 from server.sync.rebuilding import rebuild
 from server.sync.records import digest_of, form_of
 from tests.server.sync.conftest import AT, SOURCE, Log
@@ -350,7 +350,7 @@ async def test_text_that_no_index_could_hold_is_taken(log: Log) -> None:
 # Rebuilding
 
 
-async def test_rebuilding_puts_right_what_stands_wrong_and_feeds_it_again(log: Log) -> None:
+async def test_rebuilding_puts_right_what_stands_wrong_and_begins_an_epoch_that_feeds_it_again(log: Log) -> None:
     events = workload(Random(3), 60)
     await log.push(events)
     changed, unfed, lost, *_ = sorted(await log.entities())
@@ -358,16 +358,23 @@ async def test_rebuilding_puts_right_what_stands_wrong_and_feeds_it_again(log: L
         await db.execute("UPDATE entities SET name = 'wrong', version = 99 WHERE guid = $1", changed)
         await db.execute("UPDATE entities SET fed_seq = 0, data = '{\"wrong\": 1}' WHERE guid = $1", unfed)
         await db.execute("DELETE FROM entities WHERE guid = $1", lost)
-        await db.execute("INSERT INTO entities (guid) VALUES ('nobody')")
+        await db.execute("INSERT INTO entities (guid, state, name) VALUES ('nobody', 'live', 'Nobody')")
         await db.execute("UPDATE entity_counts SET n = 1000")
         await db.execute("UPDATE events SET outcome = 'waiting', reason = 'wrong'")
     async with log.inside() as db:
+        before = await get_head(db)
         report = await rebuild(db)
+        after = await get_head(db)
+        assert (await rebuild(db)).differing == []
+        assert (await get_head(db))["epoch"] == after["epoch"]
     assert report.differing == sorted([changed, unfed, lost, "nobody"])
     assert (report.events, report.entities) == (60, len(await log.entities()))
+    assert after["epoch"] != before["epoch"]
+    assert after["base"] > before["base"] + before["head"]
+    assert (await log.entities())["nobody"].state == "missing", "devices that hold it are told that it is gone"
+    async with log.inside() as db:
+        await db.execute("DELETE FROM entities WHERE guid = 'nobody'")
     await assert_holds(log, events)
-    entities = await log.entities()
-    assert {entities[guid].fed_seq for guid in report.differing if guid in entities} == {60}
 
 
 async def test_rebuilding_an_empty_log_finds_nothing(log: Log) -> None:

@@ -8,7 +8,7 @@ import pytest_asyncio
 from server.db import Connection, Database
 from tests.conftest import Croft
 
-_SHARED_TABLES = ("tenants", "config_versions", "memberships", "sessions", "retired_devices", "audit", "users")
+_SHARED_TABLES = ("tenants", "config_versions", "memberships", "sessions", "former_config_ids", "audit", "users")
 
 
 @dataclass(frozen=True)

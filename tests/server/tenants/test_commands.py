@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.conftest import new_database, small_config
 from tests.croft_process import settings_of
 
 _numbers = count(1)
+APPLIED = re.compile(r"Tenant .+\.\n  Number    \d+\n  Artifact  /artifacts/[0-9a-f-]{36}\.json\n")
 
 Run = Callable[..., Awaitable[Result]]
 
@@ -39,8 +41,8 @@ async def run(addresses: Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.chdir(tmp_path)
     env = settings_of({"POSTGRES": addresses.serving, "RETENTION_DAYS": "30"})
 
-    async def invoke(*words: str, typed: str | None = None) -> Result:
-        return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(words), env=env, input=typed))
+    async def invoke(*words: str, typed: str | None = None, **settings: str) -> Result:
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(words), env=env | settings, input=typed))
 
     assert (await invoke("migrate")).exit_code == 0
     return invoke
@@ -52,13 +54,16 @@ async def applied(run: Run, tmp_path: Path) -> str:
     config = {**small_config(f"by-hand-{next(_numbers)}"), "name": "By [hand]"}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     result = await run("tenants", "apply", "config.json")
-    assert (result.exit_code, result.output) == (0, f"Tenant {config['id']} created.\n")
+    assert result.exit_code == 0, result.output
+    assert APPLIED.fullmatch(result.output), result.output
+    assert result.output.startswith(f"Tenant {config['id']} created.\n")
     return str(config["id"])
 
 
 async def test_applying_a_file_again_makes_a_new_version(run: Run, applied: str) -> None:
     result = await run("tenants", "apply", "config.json")
-    assert result.output == f"Tenant {applied} has version 2 of its config.\n"
+    assert APPLIED.fullmatch(result.output)
+    assert result.output.startswith(f"Tenant {applied} has version 2 of its config.\n")
 
 
 async def test_mistakes_in_a_file_are_told_by_their_paths(run: Run, tmp_path: Path) -> None:
@@ -66,8 +71,62 @@ async def test_mistakes_in_a_file_are_told_by_their_paths(run: Run, tmp_path: Pa
     result = await run("tenants", "apply", "wrong.json")
     assert result.exit_code == 1
     assert "entityForms[0].name" in result.output
-    (tmp_path / "broken.json").write_text('{"id": ')
-    assert (await run("tenants", "apply", "broken.json")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{\n  "id": nobody}', "broken.json is not valid JSON at id (line 2, column 9): A value is expected.\n"),
+        (
+            '{"id": ',
+            "broken.json is not valid JSON at id (line 1, column 8): A value is expected. The text ends here.\n",
+        ),
+        (" ", "broken.json is empty where JSON is expected.\n"),
+    ],
+)
+async def test_broken_file_is_told_with_its_name_and_place(run: Run, tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "broken.json").write_text(content)
+    result = await run("tenants", "apply", "broken.json")
+    assert (result.exit_code, result.output) == (1, told)
+
+
+async def test_config_is_read_from_standard_input(run: Run) -> None:
+    document = json.dumps(small_config(f"by-hand-{next(_numbers)}"))
+    result = await run("tenants", "apply", "-", typed=f"\ufeff{document}")
+    assert result.exit_code == 0, result.output
+    broken = await run("tenants", "apply", "-", typed="{")
+    assert (broken.exit_code, "The standard input is not valid JSON at line 1" in broken.output) == (1, True)
+
+
+async def test_artifact_is_told_with_the_public_address(run: Run, applied: str) -> None:
+    result = await run("tenants", "apply", "config.json", PUBLIC_BASE_URL="https://sync.example.org")
+    assert f"Tenant {applied} has version 2" in result.output
+    assert re.search(r"  Artifact  https://sync\.example\.org/artifacts/[0-9a-f-]{36}\.json\n", result.output)
+
+
+async def test_file_with_a_byte_order_mark_is_applied(run: Run, applied: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(small_config(applied)), encoding="utf-8-sig")
+    assert (await run("tenants", "apply", "config.json")).exit_code == 0
+
+
+async def test_name_cannot_steer_the_terminal(run: Run, applied: str, tmp_path: Path) -> None:
+    config = {**small_config(applied), "name": "\x1b[31mred\nTenant other is active.", "version": "\u202e1"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    await run("tenants", "apply", "config.json")
+    await run("tenants", "delete", applied)
+    for words in (("list", "--state", "deleted"), ("show", applied), ("purge", applied, "--now")):
+        output = (await run("tenants", *words, typed="no\n")).output
+        assert "\\u001b[31mred\\u000aTenant other" in output
+        assert not {"\x1b", "\u202e"} & set(output)
+
+
+async def test_numbers_of_entities_are_exact(run: Run, applied: str, addresses: Addresses) -> None:
+    async with Database(addresses.direct, size=1) as database, database.shared() as db:
+        tenant = await queries.find_tenant(db, applied)
+        assert tenant is not None
+        await queries.set_entities_count(db, tenant.id, 77)
+    assert re.search(r"Entities +0\n", (await run("tenants", "show", applied)).output)
+    assert re.search(r"active +0\n", (await run("tenants", "list", "--search", applied)).output)
 
 
 async def test_life_of_a_tenant_at_the_command_line(run: Run, applied: str) -> None:

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.db import Database, scoped
+from server.db import Database
 from server.db.embedded import EmbeddedPostgres
 from server.duplicates.finding import load_and_find_pairs
 from server.kit.clock import utc_now
 from server.kit.problem import Problem
 from server.starting import Addresses, install_shared_schema
-from server.tenants import lifecycle, queries
+from server.tenants import lifecycle
 from server.tenants.acting import Actor
 from server.tenants.migrating import migrate_tenants
 from server.tenants.uploading import apply_config
@@ -39,22 +39,6 @@ async def tenant_of(croft: Croft, name: object) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     document: dict[str, Any] = answer.json()
     return document
-
-
-async def know_device(database: Database, config_id: str, device: str) -> None:
-    """Lets the tenant have heard of a device."""
-    async with database.shared() as db:
-        tenant = await queries.find_tenant(db, config_id)
-        assert tenant is not None
-        async with scoped(db, tenant.scope):
-            await db.execute("INSERT INTO devices (id, account) VALUES ($1, 'test')", device)
-
-
-async def retired(database: Database, config_id: str) -> set[str]:
-    """The devices that may not come to the config id any more."""
-    async with database.shared() as db:
-        rows = await db.fetch("SELECT device_id FROM retired_devices WHERE config_id = $1", config_id)
-    return {row["device_id"] for row in rows} - {"server"}
 
 
 async def test_suspension_keeps_everybody_but_operators_out(croft: Croft) -> None:
@@ -114,15 +98,13 @@ async def test_delete_hides_the_tenant_and_ends_memberships_and_sessions(croft: 
     assert (await again.get(f"/api/apps/{tenant.config_id}")).status_code == 403, "memberships do not come back"
 
 
-async def test_deleted_id_can_be_used_anew_and_both_keep_their_data(croft: Croft, database: Database) -> None:
+async def test_deleted_id_can_be_used_anew_and_both_keep_their_data(croft: Croft) -> None:
     first = await croft.tenant(SEEDS)
     number = await number_of(croft, first)
-    await know_device(database, first.config_id, "old-phone")
     await croft.operator.delete(f"/api/apps/{first.config_id}")
     await croft.operator.post("/api/apps", json={**small_config(first.config_id), "name": "Successor"})
     assert (await tenant_of(croft, first.config_id))["name"] == "Successor"
     assert (await tenant_of(croft, number))["state"] == "deleted"
-    assert await retired(database, first.config_id) == {"old-phone"}
 
     taken = await croft.operator.post(f"/api/tenants/{number}/restore", json={})
     assert (taken.status_code, taken.json()["code"]) == (409, "tenants.id-taken")
@@ -135,44 +117,15 @@ async def test_deleted_id_can_be_used_anew_and_both_keep_their_data(croft: Croft
     counts = {app["id"]: app["entitiesCount"] for app in listed.json()["data"]}
     assert counts[new_id] == 1
     assert counts[first.config_id] == 0
-    assert await retired(database, first.config_id) == {"old-phone"}
-    assert await retired(database, new_id) == set()
 
 
-async def test_device_of_a_deleted_tenant_is_kept_out_of_its_successor(croft: Croft) -> None:
-    first = await croft.tenant()
-    caller = await croft.signed_in(croft.settings.admin_email)
-    caller.headers["X-Device-Id"] = "phone-7"
-    body = {"events": [], "configId": first.config_id}
-    await caller.post("/api/sync/push", json=body)
-    await caller.get("/api/sync/pull", params={"configId": first.config_id})
-    await croft.operator.delete(f"/api/apps/{first.config_id}")
-    await croft.operator.post("/api/apps", json=small_config(first.config_id))
-    answer = await caller.post("/api/sync/push", json=body)
-    assert (answer.status_code, answer.json()["code"]) == (409, "tenants.replaced")
-    caller.headers["X-Device-Id"] = "phone-8"
-    assert (await caller.post("/api/sync/push", json=body)).status_code == 200
-
-
-async def test_device_heard_of_after_the_deletion_is_kept_out_too(croft: Croft, database: Database) -> None:
+async def test_restore_needs_no_body(croft: Croft) -> None:
     tenant = await croft.tenant()
-    await croft.operator.delete(f"/api/apps/{tenant.config_id}")
-    await know_device(database, tenant.config_id, "late-phone")
-    await croft.operator.post("/api/apps", json=small_config(tenant.config_id))
-    assert await retired(database, tenant.config_id) == {"late-phone"}
-
-
-async def test_restored_tenant_admits_its_own_devices_but_not_its_successors(croft: Croft, database: Database) -> None:
-    first = await croft.tenant()
-    number = await number_of(croft, first)
-    await know_device(database, first.config_id, "first-phone")
-    await croft.operator.delete(f"/api/apps/{first.config_id}")
-    await croft.operator.post("/api/apps", json=small_config(first.config_id))
-    await know_device(database, first.config_id, "second-phone")
-    await croft.operator.delete(f"/api/apps/{first.config_id}")
-    restored = await croft.operator.post(f"/api/tenants/{number}/restore", json={})
-    assert restored.json()["state"] == "active"
-    assert await retired(database, first.config_id) == {"second-phone"}
+    await croft.operator.delete(f"/api/tenants/{tenant.config_id}")
+    path = f"/api/tenants/{tenant.config_id}/restore"
+    assert (await croft.operator.post(path, content=b"no JSON")).status_code == 400
+    restored = await croft.operator.post(path)
+    assert (restored.status_code, restored.json()["state"]) == (200, "active")
 
 
 async def test_restore_of_what_is_not_deleted_is_refused(croft: Croft) -> None:
@@ -230,17 +183,6 @@ async def test_purge_before_its_time_or_of_a_living_tenant_is_refused(croft: Cro
     async with database.shared() as db:
         restored = await lifecycle.restore(db, str(number), None, actor(), load_and_find_pairs)
     assert restored.state == "active"
-
-
-async def test_purged_tenants_devices_stay_out(croft: Croft, database: Database) -> None:
-    tenant = await croft.tenant()
-    number = await number_of(croft, tenant)
-    await croft.operator.delete(f"/api/apps/{tenant.config_id}")
-    await know_device(database, tenant.config_id, "late-phone")
-    async with database.shared() as db:
-        await lifecycle.purge(db, number, timedelta(), actor())
-    await croft.operator.post("/api/apps", json=small_config(tenant.config_id))
-    assert await retired(database, tenant.config_id) == {"late-phone"}
 
 
 async def test_upload_to_a_tenant_that_is_behind_waits_for_its_migration(croft: Croft, database: Database) -> None:

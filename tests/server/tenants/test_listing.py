@@ -93,7 +93,7 @@ async def test_search_is_a_part_in_any_case_and_no_pattern(
     assert ids == [apps[number] for number in found]
 
 
-@pytest.mark.parametrize("query", ["page=x", "sortBy=secret", "sortOrder=up", "search=%00", "pageSize="])
+@pytest.mark.parametrize("query", ["page=x", "sortBy=secret", "sortOrder=up", "search=%00"])
 @pytest.mark.parametrize("path", ["/api/apps", "/api/tenants"])
 async def test_query_that_means_nothing_is_refused(croft: Croft, path: str, query: str) -> None:
     assert (await croft.operator.get(f"{path}?{query}")).status_code == 400

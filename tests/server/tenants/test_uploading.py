@@ -115,7 +115,9 @@ async def test_put_with_another_id_in_the_file_is_refused(croft: Croft) -> None:
     one, other = await croft.tenant(), await croft.tenant()
     for config_id in (other.config_id, "nobody-has-this"):
         answer = await put(croft.operator, one.config_id, config_of(one, id=config_id))
-        assert answer.status_code == 400
+        assert (answer.status_code, answer.json()["code"]) == (400, "tenants.other-id")
+        assert repr(config_id) in answer.json()["message"]
+        assert repr(one.config_id) in answer.json()["message"]
     assert (await put(croft.operator, one.config_id, {"name": "no id"})).status_code == 422
     assert (await put(croft.operator, "nobody-has-this", small_config("nobody-has-this"))).status_code == 404
 
@@ -128,6 +130,61 @@ async def test_second_upload_adds_only_new_seeds(croft: Croft) -> None:
     more = {"entityData": [{"name": "household", "data": [*PEOPLE, {"id": "h3", "name": "Nguyen"}]}]}
     await upload(croft.operator, config_of(tenant, **more))
     assert await entities(croft, tenant) == 3
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_row_can_have_a_parent_of_any_earlier_version(croft: Croft, method: str) -> None:
+    tenant = await croft.tenant({"entityData": [{"name": "household", "data": [{"id": 7, "name": "Okonkwo"}]}]})
+    await upload(croft.operator, config_of(tenant, entityData=[]))
+    path = "/api/apps" if method == "POST" else f"/api/apps/{tenant.config_id}"
+    for parent, status in ((7, 200), ("7", 200), (8, 422)):
+        row = {"id": "p1", "name": "Ada", "parentId": parent}
+        document = config_of(tenant, entityData=[{"name": "individual", "data": [row]}])
+        answer = await croft.operator.request(method, path, files={"config": upload_of(document)})
+        assert answer.status_code == status, answer.text
+    assert await entities(croft, tenant) == 2
+    assert (await put(croft.operator, tenant.config_id, {"id": tenant.config_id, "version": "9"})).status_code == 200
+    artifact_id = (await croft.operator.get(f"/api/apps/{tenant.config_id}")).json()["artifactId"]
+    assert (await croft.operator.get(f"/artifacts/{artifact_id}.json")).json()["version"] == "9"
+    household = await croft.operator.get("/api/entities/7", params={"configId": tenant.config_id})
+    assert household.status_code == 200
+
+
+async def test_put_keeps_what_the_upload_does_not_say_of_a_form(croft: Croft) -> None:
+    tenant = await croft.tenant()
+    forms: list[dict[str, Any]] = small_config(tenant.config_id)["entityForms"]
+    await upload(croft.operator, config_of(tenant, entityForms=[{**each, "roles": ["nurse"]} for each in forms]))
+    await put(croft.operator, tenant.config_id, {"id": tenant.config_id, "entityForms": forms})
+    app = (await croft.operator.get(f"/api/apps/{tenant.config_id}")).json()
+    assert [form["roles"] for form in app["entityForms"]] == [["nurse"], ["nurse"]]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_form_with_a_secret_is_refused(croft: Croft, method: str) -> None:
+    tenant = await croft.tenant()
+    headers = [{"key": "Authorization", "value": "Bearer abc123"}]
+    document = config_of(tenant, entityForms=[{"name": "a", "formio": {"data": {"headers": headers}}}])
+    path = "/api/apps" if method == "POST" else f"/api/apps/{tenant.config_id}"
+    answer = await croft.operator.request(method, path, files={"config": upload_of(document)})
+    assert answer.status_code == 422
+    told = "entityForms[0].formio.data.headers[0].value: a form is public: it must not hold a secret"
+    assert answer.json()["message"] == told
+
+
+async def test_byte_order_mark_before_a_file_is_passed_over(croft: Croft) -> None:
+    tenant = await croft.tenant()
+    raw = b"\xef\xbb\xbf" + json.dumps(config_of(tenant)).encode()
+    as_json = {"Content-Type": "application/json"}
+    assert (await croft.operator.post("/api/apps", content=raw, headers=as_json)).status_code == 200
+    answer = await croft.operator.post("/api/apps", files={"config": ("config.json", raw, "application/json")})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_mistake_is_told_in_the_message(croft: Croft) -> None:
+    config = small_config("mistaken-in-words")
+    config["entityForms"][1]["dependsOn"] = "nowhere"
+    answer = await upload(croft.operator, {**config, "name": ""})
+    assert answer.json()["message"] == "name: must not be empty (and 1 more)"
 
 
 async def entities(croft: Croft, tenant: TenantHandle) -> int:

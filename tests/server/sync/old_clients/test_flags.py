@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.sync.old_clients.flags import can_be_flagged, is_flagged, keys_to_share
+from server.sync.old_clients.flags import can_be_flagged
 from tests.old_client import DeviceClock, EntityStore, EventApplier, EventStore
 
 words = st.sampled_from(("", "a", "Ann", "ANNA", "annabel", "ß", "É", "é", "1", "Group", "individual"))
@@ -44,26 +44,15 @@ def phone_flags(data: dict[str, Any], other: dict[str, Any]) -> bool:
     return ("record", "other") in entities.open_pairs
 
 
-@given(records(plain_keys).map(lambda data: {"name": "Ann", **data}), records(plain_keys))
-def test_what_a_phone_flags_is_foreseen(data: dict[str, Any], other: dict[str, Any]) -> None:
+@given(
+    records(plain_keys | keys_of_the_phone).map(lambda data: {"name": "Ann", **data}),
+    records(plain_keys).map(lambda other: {"name": "Annabel", **other}),
+)
+def test_what_a_phone_flags_is_foreseen_and_shares_the_name(data: dict[str, Any], other: dict[str, Any]) -> None:
     if phone_flags(data, other):
         assert can_be_flagged(data)
-        assert is_flagged(data, other)
-        assert all(key in other for key in keys_to_share(data))
-
-
-@given(records(plain_keys | keys_of_the_phone).map(lambda data: {"name": "Ann", **data}), records(plain_keys))
-def test_no_flag_is_overlooked_when_it_hangs_on_what_only_the_phone_knows(
-    data: dict[str, Any], other: dict[str, Any]
-) -> None:
-    if phone_flags(data, other):
-        assert is_flagged(data, other)
-
-
-@given(records(plain_keys).map(lambda data: {"name": "Ann", **data}), records(plain_keys))
-def test_nothing_is_foreseen_that_a_phone_would_not_flag(data: dict[str, Any], other: dict[str, Any]) -> None:
-    other = {**other, "name": other.get("name") or "Ann"}
-    assert is_flagged(data, other) == phone_flags(data, other)
+        if isinstance(data["name"], str) and isinstance(other["name"], str) and other["name"]:
+            assert data["name"].lower() in other["name"].lower()
 
 
 @pytest.mark.parametrize(
@@ -78,10 +67,3 @@ def test_nothing_is_foreseen_that_a_phone_would_not_flag(data: dict[str, Any], o
 )
 def test_record_without_fields_or_with_a_truth_value_is_never_flagged(data: dict[str, Any]) -> None:
     assert not can_be_flagged(data)
-    assert not is_flagged(data, data)
-
-
-def test_name_inside_another_name_is_flagged_whatever_the_case() -> None:
-    assert is_flagged({"name": "ann"}, {"name": "ANNABEL", "village": 1})
-    assert not is_flagged({"name": "ann", "village": 2}, {"name": "ANNABEL", "village": 1})
-    assert not is_flagged({"name": "Annabel"}, {"name": "Ann"})
