@@ -1,10 +1,13 @@
 """The SQL of authentication, on the shared schema."""
 
+import re
 from datetime import datetime
 from uuid import UUID
 
 from server.db.connection import Connection, Row
 from server.tenants.model import TENANT_COLUMNS
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 _FIND_SESSION = f"""
 SELECT u.id AS user_id, u.email, u.role AS user_role, m.role AS member_role,
@@ -12,7 +15,7 @@ SELECT u.id AS user_id, u.email, u.role AS user_role, m.role AS member_role,
 FROM sessions s
 JOIN users u ON u.id = s.user_id
 LEFT JOIN LATERAL (
-    SELECT * FROM tenants WHERE (config_id = $2 OR id::text = $2) AND state <> 'deleted'
+    SELECT * FROM tenants WHERE (config_id = $2 OR id = $3) AND state <> 'deleted'
     ORDER BY config_id = $2 DESC LIMIT 1
 ) t ON true
 LEFT JOIN memberships m ON m.user_id = u.id AND m.tenant_id = t.id
@@ -25,7 +28,18 @@ async def find_session(db: Connection, session_id: UUID, tenant: str | None) -> 
 
     `tenant` is a config id or a tenant's number. Columns of the tenant are null where it is unknown.
     """
-    return await db.fetchrow(_FIND_SESSION, session_id, tenant)
+    return await db.fetchrow(_FIND_SESSION, session_id, tenant, _number(tenant))
+
+
+def _number(name: str | None) -> int | None:
+    """The number that the name is, as a number is written; None for any other name."""
+    return int(name) if name and _NUMBER.fullmatch(name) else None
+
+
+async def list_roles(db: Connection, user_id: int) -> list[str]:
+    """Every role that the account has in some tenant."""
+    rows = await db.fetch("SELECT DISTINCT role FROM memberships WHERE user_id = $1", user_id)
+    return [row["role"] for row in rows]
 
 
 async def find_credentials(db: Connection, email: str) -> Row | None:

@@ -1,7 +1,10 @@
 """Reading a request's body and query, within limits."""
 
+import asyncio
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -11,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from server.kit.call import Upload
-from server.kit.problem import FieldError, ProblemKind
+from server.kit.problem import MOST_TOLD, FieldError, ProblemKind
 from server.kit.strict_json import read_json
 
 TOO_LARGE = ProblemKind("body.too-large", 413, "The body is larger than this server takes.")
@@ -20,6 +23,13 @@ ENCODED = ProblemKind("body.encoding", 415, "Send the body as it is, without a C
 INVALID = ProblemKind("body.invalid", 422, "The body is not what this address takes.")
 NOT_MULTIPART = ProblemKind("body.not-multipart", 400, "The multipart body cannot be read.")
 BAD_QUERY = ProblemKind("query.invalid", 400, "A query parameter is not what this address takes.")
+
+_LARGE = 128 * 1024
+"""Bodies of more bytes are read in a thread, so that nobody else waits for them."""
+
+_PIECE = 64 * 1024
+
+T = TypeVar("T")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -42,11 +52,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def parse_json(raw: bytes, model: type[BaseModel], content_type: str) -> BaseModel:
+async def parse_json(raw: bytes, model: type[BaseModel], content_type: str) -> BaseModel:
     """The body as the route's model. Raises problems that name the path of what is wrong."""
     if content_type.partition(";")[0].strip().lower() not in ("application/json", "text/json", ""):
         raise WRONG_TYPE()
-    return validated(model, read_json(raw), INVALID)
+    return await _aside(len(raw), lambda: validated(model, read_json(raw), INVALID))
+
+
+async def _aside(size: int, read: Callable[[], T]) -> T:
+    return await asyncio.to_thread(read) if size > _LARGE else read()
 
 
 def parse_query(values: dict[str, str], model: type[BaseModel]) -> BaseModel:
@@ -59,14 +73,15 @@ def validated(model: type[BaseModel], value: object, kind: ProblemKind) -> BaseM
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = list(dict.fromkeys(_field_error(each, value) for each in error.errors(include_url=False)))
-        raise kind(_summary(errors), errors=errors) from None
+        found = dict.fromkeys(_field_error(each, value) for each in error.errors(include_url=False))
+        errors = list(islice(found, MOST_TOLD))
+        raise kind(_summary(errors, len(found)), errors=errors) from None
 
 
-def _summary(errors: Sequence[FieldError]) -> str:
+def _summary(errors: Sequence[FieldError], count: int) -> str:
     first = errors[0]
     told = f"{first.path}: {first.message}" if first.path else first.message
-    return f"{told} (and {len(errors) - 1} more)" if len(errors) > 1 else told
+    return f"{told} (and {count - 1} more)" if count > 1 else told
 
 
 def _field_error(error: ErrorDetails, value: object) -> FieldError:
@@ -96,28 +111,35 @@ def _field_path(error: ErrorDetails, value: object) -> str:
 
 
 async def parse_upload(raw: bytes, headers: Headers, name: str = "config") -> Upload:
-    """A JSON file: the multipart field `name`, or the body itself where it is plain JSON."""
+    """A JSON file, read: the multipart field `name`, or the body itself where it is plain JSON. Raises json.invalid."""
     content_type = headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         if kind not in ("application/json", ""):
             raise WRONG_TYPE("Send multipart/form-data with a file, or application/json.")
-        return Upload(_without_mark(raw) or None)
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield raw
-
+        return await _upload(raw)
     try:
-        form = await MultiPartParser(headers, stream(), max_files=4, max_fields=16).parse()
+        form = await MultiPartParser(headers, _in_pieces(raw), max_files=4, max_fields=16).parse()
     except (MultiPartException, FormParserError, KeyError) as error:
         raise NOT_MULTIPART(f"The multipart body cannot be read: {error}") from None
     try:
         file = form.get(name)
-        return Upload(_without_mark(await file.read()) if isinstance(file, UploadFile) else None)
+        content = await file.read() if isinstance(file, UploadFile) else None
     finally:
         await form.close()
+    return Upload(came=False) if content is None else await _upload(content, is_file=True)
 
 
-def _without_mark(content: bytes) -> bytes:
-    """Without the byte order mark that some editors put before a file."""
-    return content.removeprefix(BOM_UTF8)
+async def _in_pieces(raw: bytes) -> AsyncGenerator[bytes, None]:
+    """The parser holds up everybody else for as long as it has something to parse."""
+    for start in range(0, len(raw), _PIECE):
+        yield raw[start : start + _PIECE]
+        await asyncio.sleep(0)
+
+
+async def _upload(content: bytes, *, is_file: bool = False) -> Upload:
+    """The document in a file, without the byte order mark that some editors put before it."""
+    content = content.removeprefix(BOM_UTF8)
+    if not content and not is_file:
+        return Upload(came=False)
+    return Upload(await _aside(len(content), lambda: read_json(content)))

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.auth.authentication import SESSION_PREFIX, Identity, bearer_token, identify
+from server.auth.queries import list_roles
 from server.auth.tokens import Tokens
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
@@ -20,8 +21,8 @@ from server.http.route import Route
 from server.kit.call import Answer, Call, Caller, Upload
 from server.kit.clock import utc_now
 from server.kit.problem import ProblemKind
-from server.kit.strict_json import dump_json, read_json
-from server.roles.decision import FORBIDDEN, require
+from server.kit.strict_json import dump_json
+from server.roles.decision import FORBIDDEN, is_allowed, require
 from server.tenants.model import SUSPENDED, Tenant
 from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT
 
@@ -31,9 +32,6 @@ TENANT_SUSPENDED = ProblemKind("tenants.suspended", 403, "This tenant is suspend
 TOOK_TOO_LONG = ProblemKind("request.timeout", 503, "The request took too long and was given up.")
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
-
-_LARGE = 1024 * 1024
-"""Bodies of more bytes are read in a thread, so that nobody else waits for them."""
 
 _STRANGERS_BODY = 64 * 1024
 """What somebody who has not signed in may send at most, in bytes."""
@@ -83,6 +81,8 @@ class Endpoint:
         facts["account"] = identity.caller.account_id or ""
         if hints or route.tenant == "none":
             self._admit(identity, named=bool(hints))
+        elif route.takes_body:
+            await self._admit_anywhere(identity.caller)
         body = await self._body(request)
         if route.tenant != "none" and (named := named_in_body(body, route)):
             if not hints:
@@ -138,6 +138,13 @@ class Endpoint:
         self._check_tenant(identity, named=named)
         require(identity.caller, self._route.permission)
 
+    async def _admit_anywhere(self, caller: Caller) -> None:
+        """Refuses a caller who may do this in no tenant at all, while only the body could tell in which one."""
+        async with self._serving.database.shared(readonly=True) as db:
+            roles = await list_roles(db, caller.account_id)
+        if not any(is_allowed(replace(caller, role=role), self._route.permission) for role in [None, *roles]):
+            raise FORBIDDEN()
+
     def _check_tenant(self, identity: Identity, *, named: bool) -> None:
         route, tenant = self._route, identity.tenant
         if route.tenant == "none":
@@ -155,7 +162,7 @@ class Endpoint:
 
     async def _body(self, request: Request) -> BaseModel | Upload | None:
         route = self._route
-        if route.body is None and not route.upload:
+        if not route.takes_body:
             return None
         raw = await read_body(
             request, min(_STRANGERS_BODY, self._serving.max_body) if route.is_public else self._serving.max_body
@@ -165,10 +172,7 @@ class Endpoint:
         assert route.body is not None
         if route.body_optional and not raw:
             return route.body()
-        content_type = request.headers.get("content-type", "")
-        if len(raw) > _LARGE:
-            return await asyncio.to_thread(parse_json, raw, route.body, content_type)
-        return parse_json(raw, route.body, content_type)
+        return await parse_json(raw, route.body, request.headers.get("content-type", ""))
 
     def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
         route = self._route
@@ -206,8 +210,7 @@ def named_in_body(body: BaseModel | Upload | None, route: Route) -> str | None:
     if isinstance(body, Upload):
         if route.tenant_in_path:
             return None
-        document = read_json(body.content) if body.content else None
-        named = document.get("id") if isinstance(document, dict) else None
+        named = body.document.get("id") if isinstance(body.document, dict) else None
         return named if isinstance(named, str) else None
     return getattr(body, "configId", None) or None
 

@@ -50,6 +50,11 @@ class Route:
     media_type: str = "application/json"
 
     @property
+    def takes_body(self) -> bool:
+        """Whether it reads the body of a request."""
+        return self.body is not None or self.upload
+
+    @property
     def is_public(self) -> bool:
         """Whether it answers without a token."""
         return self.permission is Permission.PUBLIC

@@ -31,9 +31,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file sent as multipart/form-data, or the body itself sent as JSON: its bytes, None where no file came."""
+    """A JSON file sent as multipart/form-data, or the body itself: the document in it. `came` is False without one."""
 
-    content: bytes | None
+    document: Any = None
+    came: bool = True
 
 
 @dataclass(frozen=True, slots=True)

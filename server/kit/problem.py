@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
+MOST_TOLD = 100
+"""How many bad places a problem names at most; its detail counts them all."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One bad place in what was sent. `path` reads like `entityForms[2].dependsOn`."""

@@ -5,7 +5,6 @@ from typing import Any
 from server.app_configs.secrets import mask
 from server.db import Database
 from server.kit.call import Call, Upload
-from server.kit.strict_json import read_json
 from server.tenants import queries
 from server.tenants.acting import actor_of
 from server.tenants.counting import EntityCounts
@@ -79,9 +78,9 @@ async def roll_back_app(call: Call, *, load: LoadEvents) -> UploadAnswer:
 
 
 def _document(upload: Upload) -> Any:
-    if upload.content is None:
+    if not upload.came:
         raise NO_FILE()
-    return read_json(upload.content)
+    return upload.document
 
 
 def _applied(tenant: Tenant) -> UploadAnswer:

@@ -1,6 +1,7 @@
 """Whatever is pushed in whatever order and batches by whomever at once: the rows are what the fold says of it all."""
 
 import asyncio
+import tracemalloc
 from collections import Counter
 from hashlib import sha256
 from itertools import permutations
@@ -382,3 +383,17 @@ async def test_rebuilding_an_empty_log_finds_nothing(log: Log) -> None:
         report = await rebuild(db)
         assert await list_all_entities(db) == []
     assert (report.events, report.entities, report.differing) == (0, 0, [])
+
+
+async def test_many_removals_of_one_group_share_what_goes_with_them(log: Log) -> None:
+    members = [{"guid": f"person-{number}", "name": "Ann"} for number in range(5_000)]
+    await log.push([event("create-group", "camp", {"name": "Camp", "members": members})])
+    removals = [event("delete-entity", "camp", {"x": 1}, at=1 + number) for number in range(1_000)]
+    tracemalloc.start()
+    try:
+        await log.push(removals)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 150_000_000
+    assert {each.state for each in (await log.entities()).values()} == {"deleted"}

@@ -5,7 +5,7 @@ import pytest
 
 from server.kit.strict_json import dump_json
 from server.sync.old_clients.feed import pull
-from server.sync.old_clients.marks import GROUP_CARRIER, new_mark
+from server.sync.old_clients.marks import CARRIERS, GROUP_CARRIER, new_mark
 from server.sync.old_clients.receive import Fate, receive
 from tests.server.sync.conftest import KEY, SOURCE, Log
 
@@ -119,3 +119,18 @@ async def test_every_push_is_noted_with_its_device(log: Log, raws: list[Any]) ->
     await fates_of(log, *raws)
     (row,) = await log.fetch("SELECT id, account, last_push, served_seq FROM devices")
     assert tuple(row) == (SOURCE.device_id, SOURCE.account, SOURCE.at, None)
+
+
+@pytest.mark.parametrize("carrier", sorted(CARRIERS))
+async def test_event_that_speaks_of_a_carrier_without_being_one_is_put_aside(log: Log, carrier: str) -> None:
+    """Let in, it would make every phone fail at the page on which the carrier came."""
+    inner = {"guid": "tent", "type": "group", "members": [{"guid": carrier}]}
+    pair = {"entityGuid": "ann", "duplicateGuid": carrier}
+    assert await statuses(
+        log,
+        raw("one", type="add-member", data={"members": [{"guid": carrier, "type": "group", "name": "-"}]}),
+        raw("two", type="create-group", data={"members": [inner]}),
+        raw("three", type="resolve-duplicate", data={"duplicates": [pair]}),
+        raw("four", type="remove-member", data={"memberId": carrier}),
+    ) == [("quarantined", "event.reserved-guid")] * 4
+    assert await log.entities() == {}
