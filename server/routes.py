@@ -39,6 +39,7 @@ from server.sync import api as sync
 from server.tenants import api as apps
 from server.tenants import artifacts
 from server.tenants import operating as tenants
+from server.tenants.artifacts import KeptArtifacts
 from server.tenants.counting import EntityCounts
 from server.tenants.wire import (
     AppDocument,
@@ -354,11 +355,12 @@ def _tenants_of_operators(parts: Parts) -> list[Route]:
 
 
 def _artifacts() -> list[Route]:
+    kept = KeptArtifacts()
     return [
         Route(
             "GET",
             "/artifacts/{artifact}.json",
-            artifacts.get_artifact,
+            partial(artifacts.get_artifact, kept=kept),
             Permission.PUBLIC,
             "What a phone needs to begin",
             "artifacts",
@@ -456,6 +458,17 @@ def _sync(parts: Parts) -> list[Route]:
             write=False,
             query=sync.QuarantineQuery,
             answers={200: list[sync.QuarantinedEvent]},
+        ),
+        Route(
+            "GET",
+            "/api/sync/quarantine/{entry}",
+            sync.show_quarantined,
+            Permission.QUARANTINE_READ,
+            "One entry of the quarantine, as a whole",
+            "sync",
+            write=False,
+            answers={200: sync.QuarantinedEvent},
+            problems=(404,),
         ),
     ]
 

@@ -21,7 +21,7 @@ from server.health.queries import list_tenants_behind
 from server.http.admission import MOST_HEADER_BYTES
 from server.http.connection import Connection
 from server.settings import Settings
-from server.sync.epoch import begin_epoch
+from server.sync.epoch import follow_cluster
 from server.tenants.migrating import migrate_tenants
 from server.users.first_admin import ensure_admin
 
@@ -81,7 +81,7 @@ async def prepare(settings: Settings, addresses: Addresses, *, migrate: bool) ->
             behind = await list_tenants_behind(db, tenant_migrations()[-1].id)
         if behind:
             log.warning("%d tenants are not served until `croft migrate` ran: %s.", len(behind), ", ".join(behind))
-        await check_cluster(database, begin_epoch)
+        await check_cluster(database, follow_cluster)
         return Prepared(await _ensure_admin(settings, database), behind)
 
 

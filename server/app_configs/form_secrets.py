@@ -10,7 +10,8 @@ from server.app_configs.secret_keys import is_secret_key
 from server.kit.problem import FieldError
 
 _MESSAGE = "a form is public: it must not hold a secret"
-_TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+# The innermost braces only: looking past the next opening ones would take time that grows with the square of the text.
+_TEMPLATE = re.compile(r"\{\{(?:(?!\{\{).)*?\}\}", re.DOTALL)
 _NOTHING = frozenset({"", "basic", "bearer"})
 _TRANSLATIONS = frozenset({"i18n", "translations"})
 _WORDS_OF_COMPONENTS = frozenset({"key", "label", "name", "title", "type"})

@@ -7,10 +7,14 @@ from server.kit.problem import FieldError
 _LONGEST = 300
 
 
-def summary_of(errors: Sequence[FieldError]) -> str:
-    """The first mistake with its path, and how many more there are: `name: is missing (and 3 more)`."""
+def summary_of(errors: Sequence[FieldError], more: int = 0) -> str:
+    """The first mistake with its path, and how many others there are: `name: is missing (and 3 more)`.
+
+    `more` mistakes are none of `errors`.
+    """
     first = errors[0]
     told = f"{first.path}: {first.message}" if first.path else f"The config {first.message}"
     if len(told) > _LONGEST:
         told = f"{told[:_LONGEST]}…"
-    return f"{told} (and {len(errors) - 1} more)" if len(errors) > 1 else told
+    others = len(errors) - 1 + more
+    return f"{told} (and {others} more)" if others else told

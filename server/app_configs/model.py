@@ -2,13 +2,14 @@
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from server.app_configs.form_secrets import form_secret_errors
 from server.app_configs.mistakes import summary_of
 from server.app_configs.references import reference_errors
-from server.app_configs.shape import number_to_text, shape_errors
-from server.kit.problem import ProblemKind
+from server.app_configs.shape import number_to_text, shape_errors, size_errors
+from server.kit.problem import MOST_TOLD, FieldError, ProblemKind
 
 INVALID = ProblemKind("app-configs.invalid", 422, "The app config has mistakes.")
 
@@ -74,22 +75,33 @@ class AppConfig:
 
 
 def read_config(document: Any, *, known_rows: Container[str] = ()) -> AppConfig:
-    """Reads parsed JSON. Raises the problem app-configs.invalid (422), which names every mistake by its path.
+    """Reads parsed JSON. Raises the problem app-configs.invalid (422), which names mistakes by their paths.
 
+    Of many mistakes the first are named and the others counted; a list that is too long hides all other mistakes.
     `known_rows` are ids of rows of earlier versions: rows may have them as parents though they are not in this one.
     """
-    errors = [*shape_errors(document), *reference_errors(document, known_rows), *form_secret_errors(document)]
-    if errors:
-        raise INVALID(summary_of(errors), errors=errors)
+    check_sizes(document)
+    _refuse(chain(shape_errors(document), reference_errors(document, known_rows), form_secret_errors(document)))
     return _config(_normal_form(document))
+
+
+def check_sizes(document: Any) -> None:
+    """Raises app-configs.invalid where a list in parsed JSON is too long. Takes little time, whatever the document."""
+    _refuse(size_errors(document))
 
 
 def read_stored(document: Any) -> AppConfig:
     """Reads the document of a config that was read before. Raises app-configs.invalid where its id is no good one."""
-    errors = shape_errors(document)
-    if errors:
-        raise INVALID(summary_of(errors), errors=errors)
+    _refuse(shape_errors(document))
     return _config(_normal_form(document))
+
+
+def _refuse(found: Iterator[FieldError]) -> None:
+    """Raises the problem if an error is found, with the first MOST_TOLD of them."""
+    errors = list(islice(found, MOST_TOLD))
+    if errors:
+        more = sum(1 for _ in found)
+        raise INVALID(summary_of(errors, more), errors=errors)
 
 
 def _normal_form(document: dict[str, Any]) -> dict[str, Any]:

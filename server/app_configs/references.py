@@ -28,27 +28,25 @@ BUILT_IN_EVENT_TYPES = frozenset(
 _LONGEST_DRAWN_CIRCLE = 20
 
 
-def reference_errors(document: Any, known_rows: Container[str] = ()) -> list[FieldError]:
+def reference_errors(document: Any, known_rows: Container[str] = ()) -> Iterator[FieldError]:
     """Every reference that leads nowhere or in a circle, every name or id used twice, every password in an address.
 
     `known_rows` are ids of rows that need not be in the document.
     """
     if not isinstance(document, dict):
-        return []
+        return
     forms = _forms(document)
     rows = list(_rows(document))
-    return [
-        *_used_twice(((f"{form.path}.name", form.name) for form in forms), "the form name"),
-        *_used_twice(((f"{form.path}.id", form.id) for form in forms), "the form id"),
-        *_form_dependencies(forms),
-        *_seed_forms(document, forms),
-        *_used_twice(((f"{row.path}.id", row.id) for row in rows), "the id"),
-        *_row_parents(rows, known_rows),
-        *_reserved_row_keys(rows, forms),
-        *_duplicate_rules(document, forms),
-        *_custom_event_types(document),
-        *_addresses_with_secrets(document),
-    ]
+    yield from _used_twice(((f"{form.path}.name", form.name) for form in forms), "the form name")
+    yield from _used_twice(((f"{form.path}.id", form.id) for form in forms), "the form id")
+    yield from _form_dependencies(forms)
+    yield from _seed_forms(document, forms)
+    yield from _used_twice(((f"{row.path}.id", row.id) for row in rows), "the id")
+    yield from _row_parents(rows, known_rows)
+    yield from _reserved_row_keys(rows, forms)
+    yield from _duplicate_rules(document, forms)
+    yield from _custom_event_types(document)
+    yield from _addresses_with_secrets(document)
 
 
 def parents_elsewhere(document: Any) -> set[str]:

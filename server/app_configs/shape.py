@@ -1,7 +1,7 @@
 """Which keys of an app config must have which type. Unknown keys are allowed everywhere."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -12,6 +12,22 @@ from server.kit.problem import FieldError
 
 LONGEST_NAME = 200
 LONGEST_EVENT_TYPE = 64
+MOST_ROWS = 100_000
+"""How many rows the entityData of a config may have in all."""
+
+_MOST_ITEMS = {
+    "entityForms": 1_000,
+    "entityForms.roles": 100,
+    "entityData": 1_000,
+    "entityData.data": MOST_ROWS,
+    "externalSync.extraFields": 200,
+    "authConfigs": 50,
+    "duplicates.rules": 200,
+    "duplicates.rules.fields": 50,
+    "customEventTypes": 1_000,
+}
+"""How many elements each list may have, by the keys that lead to it."""
+
 _CONFIG_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 _MESSAGES: dict[str, str] = {
@@ -26,13 +42,44 @@ _MESSAGES: dict[str, str] = {
 }
 
 
-def shape_errors(document: Any) -> list[FieldError]:
+def size_errors(document: Any) -> Iterator[FieldError]:
+    """The lists that are too long, each with its path. Where there is none, all other checks are soon done."""
+    for keys, most in _MOST_ITEMS.items():
+        too_long = [path for path, items in _lists(document, "", keys.split(".")) if len(items) > most]
+        yield from (FieldError(path, f"must have at most {most} elements") for path in too_long)
+        if too_long:  # what is in it is not looked at
+            return
+    if sum(len(rows) for _, rows in _lists(document, "", ["entityData", "data"])) > MOST_ROWS:
+        yield FieldError("entityData", f"must have at most {MOST_ROWS} rows in all")
+
+
+def _lists(value: Any, path: str, keys: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+    """Every list that the keys lead to, through each element of the lists on the way."""
+    if isinstance(value, list):
+        if not keys:
+            yield path, value
+        for index, item in enumerate(value if keys else []):
+            yield from _lists(item, f"{path}[{index}]", keys)
+    elif isinstance(value, dict) and keys:
+        yield from _lists(value.get(keys[0]), f"{path}.{keys[0]}".removeprefix("."), keys[1:])
+
+
+def shape_errors(document: Any) -> Iterator[FieldError]:
     """Every wrong type, missing key and bad name, each with its path. A document that is no object has the path ''."""
+    yield from _errors_of(_ConfigShape, document, ())
+    sections = document.get("entityData") if isinstance(document, dict) else None
+    for index, section in enumerate(sections if isinstance(sections, list) else []):
+        rows = section.get("data") if isinstance(section, dict) else None
+        for number, row in enumerate(rows if isinstance(rows, list) else []):
+            yield from _errors_of(_RowShape, row, ("entityData", index, "data", number))
+
+
+def _errors_of(shape: type[BaseModel], value: Any, place: tuple[int | str, ...]) -> Iterator[FieldError]:
     try:
-        _ConfigShape.model_validate(document)
+        shape.model_validate(value)
     except ValidationError as invalid:
-        return [FieldError(_path(error["loc"]), _message(error)) for error in invalid.errors(include_url=False)]
-    return []
+        for error in invalid.errors(include_url=False):
+            yield FieldError(_path((*place, *error["loc"])), _message(error))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -102,7 +149,7 @@ class _RowShape(_Shape):
 
 class _SeedsShape(_Shape):
     name: str
-    data: list[_RowShape] | None = None
+    data: list[Any] | None = None  # each a _RowShape, looked at one by one: they may be many, and all wrong
 
 
 class _ExtraFieldShape(_Shape):

@@ -2,7 +2,7 @@
 
 from server.auth import queries
 from server.auth.model import Credentials, LoginAnswer, Message
-from server.auth.passwords import check_password
+from server.auth.passwords import check_password, shares_of
 from server.auth.sessions import Sessions
 from server.db import Database
 from server.kit.call import Call
@@ -20,7 +20,8 @@ async def login(call: Call, *, database: Database, sessions: Sessions, bcrypt_co
     async with database.shared(readonly=True) as db:
         known = await queries.find_credentials(db, given.email.strip())
     stored = known["password_hash"] if known else None
-    if not await check_password(given.password, stored, cost=bcrypt_cost) or known is None:
+    shares = shares_of(call.address, given.email)
+    if not await check_password(given.password, stored, cost=bcrypt_cost, shares=shares) or known is None:
         raise WRONG_CREDENTIALS()
     async with database.shared() as db:
         token = await sessions.open(db, known["id"], known["password_hash"], at=call.at, address=call.address)

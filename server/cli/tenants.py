@@ -7,17 +7,20 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
+import asyncpg
 import typer
 
 from server.cli.context import FAILED, Installation, complain, failures_told, open_installation, tell
 from server.cli.tables import tell_table
 from server.db import Connection
-from server.duplicates.finding import load_and_find_pairs
+from server.db.scope import scoped
+from server.duplicates.finding import load_and_find_pairs, rescan
 from server.kit.clock import iso_ms, utc_now
 from server.kit.problem import Problem
 from server.kit.strict_json import read_json
 from server.logs import escape_controls
-from server.sync.rebuilding import rebuild
+from server.sync.epoch import begin_epoch
+from server.sync.rebuilding import RebuildReport, rebuild
 from server.tenants import lifecycle, queries
 from server.tenants.acting import Actor
 from server.tenants.counting import with_counts
@@ -28,6 +31,7 @@ T = TypeVar("T")
 
 _UNLIMITED = 1_000_000
 _NO_TIMEOUT = 0.0
+_MOST_SHOWN = 20
 
 tenants_app = typer.Typer(help="List, create, change and remove tenants.", no_args_is_help=True)
 
@@ -139,6 +143,23 @@ def rebuild_tenant(tenant_id: Id) -> None:
     asyncio.run(_rebuild(tenant_id))
 
 
+@tenants_app.command("new-epoch")
+def new_epoch(
+    tenant_id: Annotated[str | None, typer.Argument(help="The tenant's config id or number.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every tenant, suspended and deleted ones too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Answer every phone of a tenant from the start, as is needed after its data was restored from a copy.
+
+    A server that finds itself in another database does so by itself. It cannot see that the files of the same database
+    were put back, or one tenant's schema.
+    """
+    if every == (tenant_id is not None):
+        complain("Name a tenant, or give --all.")
+        raise typer.Exit(FAILED)
+    asyncio.run(_new_epoch(tenant_id, yes))
+
+
 def _read(file: typer.FileBinaryRead) -> Any:
     try:
         return read_json(file.read().removeprefix(BOM_UTF8))
@@ -188,8 +209,12 @@ async def _purge_one(installation: Installation, tenant: Tenant, retention: time
 
 def _confirm(tenant: Tenant) -> None:
     question = f"This destroys all data of {tenant.config_id} ({tenant.name}). Type its id to go on"
-    if typer.prompt(escape_controls(question), err=True) != tenant.config_id:
-        complain("That is another id. Nothing was purged.")
+    _expect_typed(question, tenant.config_id, "That is another id. Nothing was purged.")
+
+
+def _expect_typed(question: str, wanted: str, refusal: str) -> None:
+    if typer.prompt(escape_controls(question), err=True) != wanted:
+        complain(refusal)
         raise typer.Exit(FAILED)
 
 
@@ -199,7 +224,57 @@ async def _rebuild(name: str) -> None:
             tenant = await lifecycle.get_tenant(db, name)
         async with installation.database.inside(tenant.scope, patience=_NO_TIMEOUT) as db:
             report = await rebuild(db)
-        tell(f"Folded {report.events} events into {report.entities} entities; {len(report.differing)} stood otherwise.")
+            if report.differing:
+                # What stands for an entity may have other keys, and so other likely duplicates.
+                await rescan(db, utc_now())
+        _tell_rebuilt(report)
+
+
+def _tell_rebuilt(report: RebuildReport) -> None:
+    tell(f"Folded {report.events} events into {report.entities} entities; {len(report.differing)} stood otherwise.")
+    if not report.differing:
+        return
+    tell(*(f"  {guid}" for guid in report.differing[:_MOST_SHOWN]))
+    if (more := len(report.differing) - _MOST_SHOWN) > 0:
+        tell(f"  and {more} more")
+    tell("Phones are answered from the start at their next sync.")
+
+
+async def _new_epoch(name: str | None, yes: bool) -> None:
+    async with open_installation() as installation:
+        async with installation.database.shared(readonly=True) as db:
+            tenants = await _list_all(db) if name is None else [await lifecycle.get_tenant(db, name)]
+        if not yes:
+            _confirm_new_epoch(tenants, name)
+        failed = [each for each in tenants if not await _begin_epoch(installation, each)]
+        if failed:
+            raise typer.Exit(FAILED)
+
+
+def _confirm_new_epoch(tenants: list[Tenant], name: str | None) -> None:
+    word = "all" if name is None else tenants[0].config_id
+    whose = f"all {len(tenants)} tenants" if name is None else f"{word} ({tenants[0].name})"
+    question = f"Every phone of {whose} is answered from the start at its next sync. Type {word} to go on"
+    _expect_typed(question, word, "Nothing was changed.")
+
+
+async def _begin_epoch(installation: Installation, tenant: Tenant) -> bool:
+    actor = _actor()
+    try:
+        async with installation.database.shared() as db:
+            await actor.record(db, "tenant.epoch-begun", tenant.config_id, tenant=tenant.id)
+            async with scoped(db, tenant.scope):
+                await begin_epoch(db)
+    except asyncpg.PostgresError as error:
+        complain(f"Tenant {tenant.config_id} (number {tenant.id}) has no new epoch: {error}")
+        return False
+    tell(f"Tenant {tenant.config_id} (number {tenant.id}) begins a new epoch.")
+    return True
+
+
+async def _list_all(db: Connection) -> list[Tenant]:
+    states = (ACTIVE, SUSPENDED, DELETED)
+    return await queries.list_tenants(db, states, None, "", sort_by="id", descending=False, limit=_UNLIMITED, offset=0)
 
 
 def _in_shared(work: Callable[[Connection, Actor], Awaitable[T]]) -> T:

@@ -9,6 +9,7 @@ UNAVAILABLE = ProblemKind("database.unavailable", 503, "The database cannot be r
 TAKEN = ProblemKind("database.taken", 409, "This exists already.")
 STATEMENT_TOOK_TOO_LONG = ProblemKind("database.timeout", 503, "This took too long and was given up.")
 
+OUT_OF_RANGE = ProblemKind("request.out-of-range", 400, "The request holds a value that is too large to be kept.")
 NOT_TEXT = ProblemKind("request.not-text", 400, "The request holds a character that no text can hold.")
 
 _SOON = {"Retry-After": "1"}
@@ -28,8 +29,6 @@ def problem_of(error: BaseException) -> Problem | None:
             return TRY_AGAIN(headers=_SOON)
         case asyncpg.UniqueViolationError():
             return TAKEN()
-        case asyncpg.CharacterNotInRepertoireError() | asyncpg.UntranslatableCharacterError():
-            return NOT_TEXT()
         case asyncpg.QueryCanceledError():
             return STATEMENT_TOOK_TOO_LONG(headers=_SOON)
         case (
@@ -41,5 +40,20 @@ def problem_of(error: BaseException) -> Problem | None:
             | OSError()
         ):
             return UNAVAILABLE(headers=_SOON)
+        case _:
+            return _problem_of_value(error)
+
+
+def _problem_of_value(error: BaseException) -> Problem | None:
+    """For a value that no column holds. Where asyncpg says so and not the database, its cause tells what is wrong."""
+    match error:
+        case asyncpg.CharacterNotInRepertoireError() | asyncpg.UntranslatableCharacterError():
+            return NOT_TEXT()
+        case asyncpg.DataError(__cause__=UnicodeError()):
+            return NOT_TEXT()
+        case asyncpg.NumericValueOutOfRangeError() | asyncpg.DatetimeFieldOverflowError():
+            return OUT_OF_RANGE()
+        case asyncpg.DataError(__cause__=OverflowError()):
+            return OUT_OF_RANGE()
         case _:
             return None

@@ -7,57 +7,50 @@ on from a number that they have, so every tenant then begins a new epoch.
 import logging
 from collections.abc import Awaitable, Callable
 
-import asyncpg
-
-from server.db import Connection, Database, Scope
-from server.health.queries import cluster_identity, list_scopes, lock_stored_cluster, store_cluster
+from server.db import Connection, Database
+from server.health.queries import cluster_identity, find_stored_cluster, list_scopes, store_cluster
 
 log = logging.getLogger(__name__)
 
-BeginEpoch = Callable[[Connection], Awaitable[None]]
-"""Begins a new epoch in the tenant in whose scope the connection is."""
+Follow = Callable[[Connection, str, str | None], Awaitable[bool]]
+"""Takes the tenant in whose scope the connection is into the present cluster: the second argument.
+
+Begins a new epoch, and answers True, where the tenant was in another one; the third argument is the cluster of a tenant
+that has none noted. Once a tenant has followed, following again does nothing, also at the same time.
+"""
 
 
-async def check_cluster(database: Database, begin_epoch: BeginEpoch) -> bool:
-    """Begins new epochs if the database is another one than at the last start; answers whether it is.
+async def check_cluster(database: Database, follow: Follow) -> list[str]:
+    """Lets every tenant follow if the database is another one than at the last start.
 
-    Needs two connections. Waits for another process that does the same. The new identity is noted once all tenants have
-    their epoch: a start that is broken off does it all again, which costs devices another whole pull and no data.
+    Answers the config ids of the tenants that began a new epoch. Each is followed in a transaction of its own; one that
+    fails is named in the log and tried again at the next start, and the others are left alone then.
     """
-    identity = await _identity(database)
-    if identity is None:
-        return False
-    async with database.shared() as db:
-        stored = await lock_stored_cluster(db)
-        if stored == identity:
-            return False
-        if stored is None or await _begin_epochs(database, await list_scopes(db), begin_epoch):
-            await store_cluster(db, identity)
-    if stored is not None:
-        log.warning("The database is not the one of the last start: every tenant begins a new epoch.")
-    return stored is not None
-
-
-async def _identity(database: Database) -> str | None:
-    try:
-        async with database.shared(readonly=True) as db:
-            return await cluster_identity(db)
-    except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError) as error:
+    async with database.shared(readonly=True) as db:
+        present, stored = await cluster_identity(db), await find_stored_cluster(db)
+        tenants = await list_scopes(db)
+    if present is None:
         log.warning(
-            "Whether the database was restored or moved cannot be told (%s). After a restore, begin a new epoch of "
-            "every tenant yourself.",
-            error.args[0],
+            "Whether the database was restored or moved cannot be told: its login may not ask. After a restore, run "
+            "`croft tenants new-epoch --all`."
         )
-        return None
-
-
-async def _begin_epochs(database: Database, tenants: list[tuple[str, Scope]], begin_epoch: BeginEpoch) -> bool:
-    complete = True
+        return []
+    if present == stored:
+        return []
+    began: list[str] = []
+    failed: list[str] = []
     for config_id, scope in tenants:
         try:
             async with database.inside(scope) as db:
-                await begin_epoch(db)
-        except asyncpg.PostgresError:
-            log.exception("No new epoch for tenant %s; the next start tries again for all.", config_id)
-            complete = False
-    return complete
+                begins = await follow(db, present, stored)
+        except Exception:  # whatever is wrong with one tenant, the others are to be served
+            log.exception("No new epoch for tenant %s; the next start tries again.", config_id)
+            failed.append(config_id)
+        else:
+            began += [config_id] if begins else []
+    if began:
+        log.warning("The database is not the one of the last start: %d tenants begin a new epoch.", len(began))
+    if not failed:
+        async with database.shared() as db:
+            await store_cluster(db, present)
+    return began

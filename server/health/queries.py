@@ -11,15 +11,23 @@ WHERE d.datname = current_database()
 """
 
 
-async def cluster_identity(db: Connection) -> str:
-    """Which cluster, timeline and database this is. Raises InsufficientPrivilegeError where asking is not permitted."""
-    return str(await db.fetchval(_CLUSTER))
+# Some providers drop the functions or keep them for themselves.
+_MAY_ASK = """
+SELECT count(*) = 2 FROM pg_proc
+WHERE oid IN (to_regprocedure('pg_control_system()'), to_regprocedure('pg_control_checkpoint()'))
+  AND has_function_privilege(oid, 'EXECUTE')
+"""
 
 
-async def lock_stored_cluster(db: Connection) -> str | None:
-    """The identity at the last start, None at the first; nobody else can change it until the transaction ends."""
-    stored = await db.fetchval("SELECT cluster FROM installation FOR UPDATE")
-    return None if stored is None else str(stored)
+async def cluster_identity(db: Connection) -> str | None:
+    """Which cluster, timeline and database this is; None where the login may not ask."""
+    return str(await db.fetchval(_CLUSTER)) if await db.fetchval(_MAY_ASK) else None
+
+
+async def find_stored_cluster(db: Connection) -> str | None:
+    """The identity at the last start after which every tenant followed; None at the first."""
+    stored: str | None = await db.fetchval("SELECT cluster FROM installation")
+    return stored
 
 
 async def store_cluster(db: Connection, identity: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable, Sequence
-from itertools import islice
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from server.kit.call import Upload
-from server.kit.problem import MOST_TOLD, FieldError, ProblemKind
+from server.kit.problem import FieldError, ProblemKind
 from server.kit.strict_json import read_json
 
 TOO_LARGE = ProblemKind("body.too-large", 413, "The body is larger than this server takes.")
@@ -73,15 +72,14 @@ def validated(model: type[BaseModel], value: object, kind: ProblemKind) -> BaseM
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = dict.fromkeys(_field_error(each, value) for each in error.errors(include_url=False))
-        errors = list(islice(found, MOST_TOLD))
-        raise kind(_summary(errors, len(found)), errors=errors) from None
+        errors = list(dict.fromkeys(_field_error(each, value) for each in error.errors(include_url=False)))
+        raise kind(_summary(errors), errors=errors) from None
 
 
-def _summary(errors: Sequence[FieldError], count: int) -> str:
+def _summary(errors: Sequence[FieldError]) -> str:
     first = errors[0]
     told = f"{first.path}: {first.message}" if first.path else first.message
-    return f"{told} (and {count - 1} more)" if count > 1 else told
+    return f"{told} (and {len(errors) - 1} more)" if len(errors) > 1 else told
 
 
 def _field_error(error: ErrorDetails, value: object) -> FieldError:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-
 MOST_TOLD = 100
-"""How many bad places a problem names at most; its detail counts them all."""
+"""How many bad places a problem names at most; of more, the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Problem(Exception):
         self.status = status
         self.code = code
         self.detail = detail
-        self.errors = tuple(errors)
+        self.errors = tuple(errors[:MOST_TOLD])
         self.headers = dict(headers or {})
 
     def document(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field
 
 from server.db import Connection
+from server.db.connection import Row
 from server.kit.call import Answer, Call
 from server.kit.clock import iso_ms
 from server.kit.problem import FieldError, ProblemKind
@@ -22,7 +23,10 @@ BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time 
 
 NO_ADAPTER = ProblemKind("sync.no-adapter", 502, "No adapter for this outside system is installed on this server.")
 
+UNKNOWN_ENTRY = ProblemKind("sync.unknown-entry", 404, "The quarantine has no entry with this id.")
+
 MOST_EVENTS = 10_000
+_LISTED_RAW = 2_000
 _GREATEST_ID = 2**53
 
 Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
@@ -111,7 +115,10 @@ class QuarantineQuery(BaseModel):
 
 
 class QuarantinedEvent(BaseModel):
-    """Something pushed that is no event: why, and its own words."""
+    """Something pushed that is no event: why, and its own words.
+
+    A list cuts `raw` to 2000 characters; `rawLength` is how many bytes the whole has in UTF-8.
+    """
 
     id: int
     guid: str
@@ -119,6 +126,7 @@ class QuarantinedEvent(BaseModel):
     path: str
     detail: str
     raw: str
+    rawLength: int
     account: str
     deviceId: str
     receivedAt: str
@@ -179,19 +187,31 @@ async def start_external_sync(call: Call) -> StatusAnswer:
 
 
 async def list_quarantine(call: Call) -> list[QuarantinedEvent]:
-    """What could not be taken as an event, the newest first."""
-    rows = await queries.list_quarantine(call.db, call.query.before, call.query.limit)
-    return [
-        QuarantinedEvent(
-            id=row["id"],
-            guid=row["guid"],
-            code=row["code"],
-            path=row["path"],
-            detail=row["detail"],
-            raw=row["raw"],
-            account=row["account"],
-            deviceId=row["device_id"],
-            receivedAt=iso_ms(row["received_at"]),
-        )
-        for row in rows
-    ]
+    """What could not be taken as an event, the newest first, with the beginning of its own words."""
+    rows = await queries.list_quarantine(call.db, call.query.before, call.query.limit, _LISTED_RAW)
+    return [_quarantined(row) for row in rows]
+
+
+async def show_quarantined(call: Call) -> QuarantinedEvent:
+    """One entry with all of its own words."""
+    given = call.path["entry"]
+    is_number = given.isascii() and given.isdigit() and len(given) <= len(str(_GREATEST_ID))
+    row = await queries.find_quarantined(call.db, int(given)) if is_number else None
+    if row is None:
+        raise UNKNOWN_ENTRY()
+    return _quarantined(row)
+
+
+def _quarantined(row: Row) -> QuarantinedEvent:
+    return QuarantinedEvent(
+        id=row["id"],
+        guid=row["guid"],
+        code=row["code"],
+        path=row["path"],
+        detail=row["detail"],
+        raw=row["raw"],
+        rawLength=row["raw_length"],
+        account=row["account"],
+        deviceId=row["device_id"],
+        receivedAt=iso_ms(row["received_at"]),
+    )

@@ -55,6 +55,17 @@ async def start_epoch(db: Connection, epoch: str, base: int) -> None:
     await db.execute("UPDATE sync_head SET epoch = $1, base = $2", epoch, base)
 
 
+async def find_cluster(db: Connection) -> str | None:
+    """The cluster in which the log is known to be, if any is noted."""
+    cluster: str | None = await db.fetchval("SELECT cluster FROM sync_head")
+    return cluster
+
+
+async def note_cluster(db: Connection, cluster: str) -> None:
+    """Notes the cluster in which the log is."""
+    await db.execute("UPDATE sync_head SET cluster = $1", cluster)
+
+
 # Events
 
 _EVENT_COLUMNS = (
@@ -370,14 +381,22 @@ async def insert_quarantine(
     )
 
 
-async def list_quarantine(db: Connection, before: int, limit: int) -> list[Row]:
-    """The newest first, below the id `before`."""
+_QUARANTINE_COLUMNS = "id, guid, code, path, detail, octet_length(raw) AS raw_length, account, device_id, received_at"
+
+
+async def list_quarantine(db: Connection, before: int, limit: int, most_raw: int) -> list[Row]:
+    """The newest first, below the id `before`. raw is cut to so many characters, raw_length the bytes of the whole."""
     return await db.fetch(
-        "SELECT id, guid, code, path, detail, raw, account, device_id, received_at FROM quarantine "
-        "WHERE id < $1 ORDER BY id DESC LIMIT $2",
+        f"SELECT {_QUARANTINE_COLUMNS}, left(raw, $3) AS raw FROM quarantine WHERE id < $1 ORDER BY id DESC LIMIT $2",
         before,
         limit,
+        most_raw,
     )
+
+
+async def find_quarantined(db: Connection, entry_id: int) -> Row | None:
+    """One entry with the whole of its raw."""
+    return await db.fetchrow(f"SELECT {_QUARANTINE_COLUMNS}, raw FROM quarantine WHERE id = $1", entry_id)
 
 
 async def note_push(db: Connection, device_id: str, account: str, at: datetime) -> int | None:

@@ -1,5 +1,6 @@
 """Apps: what tenants' administrators and the admin web app do with app configs."""
 
+from asyncio import to_thread
 from typing import Any
 
 from server.app_configs.secrets import mask
@@ -54,7 +55,7 @@ async def list_apps(call: Call, *, database: Database, counts: EntityCounts) -> 
 async def get_app(call: Call) -> dict[str, Any]:
     """The whole config of the tenant, secrets masked."""
     document = await stored_document(call.db, call.tenant)
-    return {**mask(document), "artifactId": call.tenant.artifact_id}
+    return {**await to_thread(mask, document), "artifactId": call.tenant.artifact_id}
 
 
 async def list_versions(call: Call) -> list[ConfigVersion]:

@@ -13,6 +13,7 @@ from server.app_configs.model import AppConfig
 from server.db import Connection, Scope, scoped
 from server.db.installation import create_role
 from server.db.migrations import apply_migrations, tenant_migrations
+from server.health.queries import cluster_identity
 from server.tenants import queries
 from server.tenants.acting import Actor
 from server.tenants.model import Tenant
@@ -59,13 +60,14 @@ async def provision(
 
 
 async def _build_schema(db: Connection, tenant_id: int, scope: Scope, done: OnStep) -> None:
-    owner = await queries.owner_role(db)
+    owner, cluster = await queries.owner_role(db), await cluster_identity(db)
     async with scoped(db, Scope(scope.schema, owner)):
         await queries.create_schema(db, scope.schema, owner, scope.role)
         await done("schema")
         await apply_migrations(db, tenant_migrations(), {"role": scope.role})
         await done("migrations")
-        await queries.insert_head(db, secrets.token_hex(8), secrets.randbelow(_FIRST_BASES), secrets.token_bytes(32))
+        base, carrier_key = secrets.randbelow(_FIRST_BASES), secrets.token_bytes(32)
+        await queries.insert_head(db, secrets.token_hex(8), base, carrier_key, cluster)
         await done("head")
     await queries.set_schema_version(db, tenant_id, tenant_migrations()[-1].id)
 

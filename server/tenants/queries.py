@@ -152,10 +152,14 @@ async def set_schema_version(db: Connection, tenant_id: int, version: str) -> No
 # In a tenant's own schema
 
 
-async def insert_head(db: Connection, epoch: str, base: int, carrier_key: bytes) -> None:
-    """Where the log of a new tenant begins. In the tenant's schema, as its owner."""
+async def insert_head(db: Connection, epoch: str, base: int, carrier_key: bytes, cluster: str | None = None) -> None:
+    """Where the log of a new tenant begins, and in which cluster if that is known. In its schema, as its owner."""
     await db.execute(
-        "INSERT INTO sync_head (epoch, base, head, carrier_key) VALUES ($1, $2, 0, $3)", epoch, base, carrier_key
+        "INSERT INTO sync_head (epoch, base, head, carrier_key, cluster) VALUES ($1, $2, 0, $3, $4)",
+        epoch,
+        base,
+        carrier_key,
+        cluster,
     )
 
 

@@ -1,10 +1,14 @@
-"""Taking an uploaded config: a new tenant, or the next version of one there is."""
+"""Taking an uploaded config: a new tenant, or the next version of one there is.
 
+A config is read and compared in a thread: a large one takes seconds, in which others are to be served.
+"""
+
+from asyncio import to_thread
 from dataclasses import dataclass
 from typing import Any
 
 from server.app_configs import versions
-from server.app_configs.model import AppConfig, read_config
+from server.app_configs.model import AppConfig, check_sizes, read_config
 from server.app_configs.references import parents_elsewhere
 from server.app_configs.shape import LONGEST_NAME
 from server.db import Connection
@@ -41,29 +45,33 @@ async def apply_config(
     refused; with `must_be_new`, an id in use is. Raises app-configs.invalid, app-configs.mask-without-secret,
     access.forbidden, tenants.id-taken, tenants.not-migrated.
     """
+    check_sizes(document)
     config_id = _id_of(document)
     await queries.lock_config_id(db, config_id)
     tenant = await queries.find_live_tenant(db, config_id)
     if only_tenant is not None and (tenant is None or tenant.id != only_tenant):
         raise FORBIDDEN()
     if tenant is None:
-        return Applied(await provision(db, versions.replace(None, document), actor, load, on_step=on_step), True)
+        config = await to_thread(versions.replace, None, document)
+        return Applied(await provision(db, config, actor, load, on_step=on_step), True)
     if must_be_new:
         raise ID_TAKEN()
     known_rows = await _known_rows(db, tenant, document)
-    config = versions.replace(await stored_document(db, tenant), document, known_rows=known_rows)
+    stored = await stored_document(db, tenant)
+    config = await to_thread(versions.replace, stored, document, known_rows=known_rows)
     return Applied(await _store(db, tenant, config, actor, load), False)
 
 
 async def patch_config(db: Connection, tenant_id: int, document: Any, actor: Actor, load: LoadEvents) -> Tenant:
     """Changes the keys that the upload holds. Raises tenants.unknown, tenants.other-id and as `apply_config` does."""
+    check_sizes(document)
     tenant = await lock_living(db, tenant_id)
     if (given := _id_of(document)) != tenant.config_id:
         told = given[:LONGEST_NAME]
         raise OTHER_ID(f"The id in the file is {told!r}, the one in the address {tenant.config_id!r}.")
     stored = await stored_document(db, tenant)
     known_rows = await _known_rows(db, tenant, {**stored, **document})
-    config = versions.patch(stored, document, known_rows=known_rows)
+    config = await to_thread(versions.patch, stored, document, known_rows=known_rows)
     return await _store(db, tenant, config, actor, load)
 
 
@@ -75,7 +83,7 @@ async def _store(db: Connection, before: Tenant, config: AppConfig, actor: Actor
 
 async def _known_rows(db: Connection, tenant: Tenant, document: Any) -> set[str]:
     """Which rows that the document has only as parents were in an earlier version of the config."""
-    parents = parents_elsewhere(document)
+    parents = await to_thread(parents_elsewhere, document)
     return await queries.list_rows_ever(db, tenant.id, list(parents)) if parents else set()
 
 

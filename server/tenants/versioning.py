@@ -1,5 +1,6 @@
 """The versions of a tenant's config: every upload is kept, the last one holds."""
 
+from asyncio import to_thread
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -56,7 +57,7 @@ async def store_version(db: Connection, tenant_id: int, config: AppConfig, actor
     await queries.set_current_version(
         db, tenant_id, number, name=config.name, description=config.description, version=config.version
     )
-    events = seed_events(config, at=actor.at, user_id=actor.account)
+    events = await to_thread(seed_events, config, at=actor.at, user_id=actor.account)
     async with scoped(db, before.scope):
         changed = await queries.put_settings(db, settings_of(config))
         await load(db, events, account=actor.account, at=actor.at, rules_changed=_RULES in changed)

@@ -29,7 +29,7 @@ async def memberships_of(db: Connection, user_ids: Sequence[int]) -> dict[int, l
 
 
 async def checked_memberships(db: Connection, wanted: Sequence[MembershipChange]) -> list[MembershipAnswer]:
-    """What is wanted, with both names of each tenant.
+    """What is wanted, with both names of each tenant; none of these can be deleted until the transaction ends.
 
     Raises `users.bad-memberships` (422) that names every place with a tenant that is unknown or deleted, not named at
     all, named as two different ones, or named before.
@@ -55,7 +55,7 @@ async def checked_memberships(db: Connection, wanted: Sequence[MembershipChange]
 async def _find_tenants(db: Connection, wanted: Sequence[MembershipChange]) -> _Tenants:
     config_ids = [each.configId for each in wanted if each.configId is not None]
     numbers = [each.tenantId for each in wanted if each.tenantId is not None]
-    rows = await queries.list_tenants(db, config_ids, numbers) if wanted else []
+    rows = await queries.lock_tenants(db, config_ids, numbers) if wanted else []
     return _Tenants(
         {row["id"]: row["config_id"] for row in rows},
         {row["config_id"]: row["id"] for row in rows},

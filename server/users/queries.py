@@ -105,15 +105,20 @@ async def list_memberships(db: Connection, user_ids: Sequence[int]) -> list[Row]
     return await db.fetch(_LIST_MEMBERSHIPS, list(user_ids))
 
 
-_LIST_TENANTS = """
+_LOCK_TENANTS = """
 SELECT id, config_id FROM tenants
 WHERE (config_id = ANY($1::text[]) OR id = ANY($2::bigint[])) AND state <> 'deleted'
+ORDER BY id
+FOR SHARE
 """
 
 
-async def list_tenants(db: Connection, config_ids: Sequence[str], tenant_ids: Sequence[int]) -> list[Row]:
-    """id and config_id of the tenants with one of these config ids or numbers, without deleted ones."""
-    return await db.fetch(_LIST_TENANTS, list(config_ids), list(tenant_ids))
+async def lock_tenants(db: Connection, config_ids: Sequence[str], tenant_ids: Sequence[int]) -> list[Row]:
+    """id and config_id of the tenants with one of these config ids or numbers, without deleted ones.
+
+    None of them can be deleted until the transaction ends.
+    """
+    return await db.fetch(_LOCK_TENANTS, list(config_ids), list(tenant_ids))
 
 
 _REPLACE_MEMBERSHIPS = """

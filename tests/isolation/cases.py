@@ -48,6 +48,7 @@ POST   /api/sync/push/audit-logs           403    200       403      200   403  
 GET    /api/sync/pull/audit-logs           403    200       200      200   403      401    200
 POST   /api/sync/external                  403    403       403      502   403      401    502
 GET    /api/sync/quarantine                403    403       200      200   403      401    200
+GET    /api/sync/quarantine/{entry}        403    403       200      200   403      401    200
 GET    /api/entities                       200    200       200      200   403      401    200
 GET    /api/entities/count                 200    200       200      200   403      401    200
 GET    /api/entities/count-by-form         200    200       200      200   403      401    200
@@ -176,6 +177,7 @@ CASES: dict[str, Case] = {
     "GET /api/sync/pull/audit-logs": Case(shows=True),
     "POST /api/sync/external": Case(body=_none),
     "GET /api/sync/quarantine": Case(shows=True),
+    "GET /api/sync/quarantine/{entry}": Case(path=lambda _: {"entry": 1}, shows=True),
     "GET /api/entities": Case(shows=True),
     "GET /api/entities/count": Case(),
     "GET /api/entities/count-by-form": Case(),

@@ -70,3 +70,8 @@ def test_forms_of_the_field_hold_no_secrets() -> None:
 def test_forms_of_any_shape_are_looked_through(forms: Any) -> None:
     for document in (forms, {"entityForms": forms}, {"entityForms": [forms]}):
         assert all(error.message == MESSAGE for error in form_secret_errors(document))
+
+
+def test_braces_without_end_take_no_longer_than_other_text() -> None:
+    document = {"entityForms": [{"name": "a", "formio": {"html": "{{" * 500_000, "token": "{{ {{ token }}"}}]}
+    assert [error.path for error in form_secret_errors(document)] == ["entityForms[0].formio.token"]

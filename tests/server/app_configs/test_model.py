@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.app_configs.model import DuplicateRule, Form, SeedRow, read_config, read_stored
-from server.kit.problem import Problem
+from server.app_configs.shape import MOST_ROWS
+from server.kit.problem import MOST_TOLD, Problem
 from tests.server.app_configs.configs import SAMPLE, config, json_values, seeds
 
 
@@ -225,3 +226,49 @@ def refusal_of(document: Any) -> Problem | None:
     except Problem as problem:
         return problem
     return None
+
+
+def test_many_mistakes_are_counted_and_the_first_are_named() -> None:
+    with pytest.raises(Problem) as refused:
+        read_config(config(entityForms=[0] * 1_000))
+    assert len(refused.value.errors) == MOST_TOLD
+    assert refused.value.detail == "entityForms[0]: must be an object (and 999 more)"
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [
+        ({"entityForms": [0] * 1_500_000}, "entityForms"),
+        ({"entityForms": [{"name": "a", "roles": ["r"] * 101}]}, "entityForms[0].roles"),
+        ({"entityData": [0] * 1_001}, "entityData"),
+        ({"entityData": [seeds("a"), {"name": "a", "data": [0] * (MOST_ROWS + 1)}]}, "entityData[1].data"),
+        ({"entityData": [{"name": "a", "data": [{}] * (MOST_ROWS // 2 + 1)}] * 2}, "entityData"),
+        ({"externalSync": {"extraFields": [0] * 201}}, "externalSync.extraFields"),
+        ({"authConfigs": [{"type": "keycloak"}] * 51}, "authConfigs"),
+        ({"duplicates": {"rules": [0] * 201}}, "duplicates.rules"),
+        ({"duplicates": {"rules": [{"form": "person", "fields": ["a"] * 51}]}}, "duplicates.rules[0].fields"),
+        ({"customEventTypes": [""] * 1_000_000}, "customEventTypes"),
+    ],
+)
+def test_list_that_is_too_long_is_the_only_mistake_that_is_told(parts: dict[str, Any], path: str) -> None:
+    errors = errors_of(config(**parts))
+    assert list(errors) == [path]
+    assert "at most" in errors[path]
+
+
+def test_list_may_be_as_long_as_is_told() -> None:
+    rows = [{"id": number} for number in range(MOST_ROWS)]
+    assert len(read_config(config(entityData=[seeds("household", *rows)])).seeds) == MOST_ROWS
+
+
+def test_stored_config_is_read_whatever_the_length_of_its_lists() -> None:
+    forms = [{"name": f"form{number}"} for number in range(1_001)]
+    assert len(read_stored(config(entityForms=forms)).forms) == 1_001
+
+
+def test_rows_are_all_looked_at_and_named_by_their_places() -> None:
+    sections = [seeds("household", {"id": "h1"}, 7, {"id": []}), {"name": "person", "data": {}}]  # type: ignore[arg-type]
+    errors = errors_of(config(entityData=sections))
+    assert errors["entityData[0].data[1]"] == "must be an object"
+    assert errors["entityData[0].data[2].id"] == "must be a string"
+    assert errors["entityData[1].data"] == "must be a list"

@@ -15,6 +15,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from server.auth.queries import _FIND_SESSION
 from server.db.embedded import EmbeddedPostgres
 from tests.conftest import PASSWORD, Croft, new_database, start_croft
 
@@ -207,3 +208,44 @@ async def test_unknown_account_takes_as_long_as_a_wrong_password(slow_croft: Cro
             assert answer.status_code == 401
     known, unknown = (median(taken) for taken in seconds.values())
     assert 0.6 < unknown / known < 1.6
+
+
+async def test_strangers_keep_neither_other_addresses_nor_administrators_out(slow_croft: Croft) -> None:
+    _, email = await account(slow_croft)
+    from_elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with (
+        httpx.AsyncClient(base_url=slow_croft.url, timeout=60, limits=httpx.Limits(max_connections=None)) as strangers,
+        httpx.AsyncClient(base_url=slow_croft.url, transport=from_elsewhere, timeout=60) as elsewhere,
+    ):
+
+        async def guess(number: int) -> int:
+            target = email if number % 2 else f"nobody{number}@example.test"
+            body = {"email": target, "password": "Wrong-Horse-7"}
+            return (await strangers.post("/api/users/login", json=body)).status_code
+
+        async with asyncio.TaskGroup() as tasks:
+            guesses = [tasks.create_task(guess(number)) for number in range(130)]
+            honest = await elsewhere.post("/api/users/login", json={"email": email, "password": PASSWORD})
+            made = await account(slow_croft)
+    assert honest.status_code == 200, honest.text
+    assert made
+    assert {guess.result() for guess in guesses} == {401, 429}
+
+
+async def test_tenant_is_found_by_its_number_only_where_it_is_written_as_a_number(croft: Croft) -> None:
+    tenant = await croft.tenant()
+    number = (await croft.operator.get(f"/api/tenants/{tenant.config_id}")).json()["tenantId"]
+    for name, status in {f"{number}": 200, f"0{number}": 404, "9" * 18: 404, "9" * 19: 404, "9" * 40: 404}.items():
+        answer = await croft.operator.get("/api/entities", headers={"X-Tenant-Id": name})
+        assert answer.status_code == status, name
+
+
+async def test_session_and_tenant_are_found_through_indexes(croft: Croft) -> None:
+    db = await asyncpg.connect(croft.addresses.direct)
+    try:
+        await db.execute("SET search_path = croft; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+        await db.execute(f"PREPARE find (uuid, text, bigint) AS {_FIND_SESSION}")
+        plan = await db.fetch(f"EXPLAIN EXECUTE find ('{uuid4()}', '7', 7)")
+    finally:
+        await db.close()
+    assert not [row[0] for row in plan if "Seq Scan" in row[0]]

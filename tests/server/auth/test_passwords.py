@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.auth.passwords import _hash_of_nothing, _Threads, check_password, hash_password
+from server.auth.passwords import (
+    MOST_OF_ACCOUNT,
+    MOST_OF_ADDRESS,
+    Share,
+    _hash_of_nothing,
+    _Lane,
+    check_password,
+    hash_password,
+    shares_of,
+)
 from server.kit.problem import Problem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=18)
@@ -55,13 +64,59 @@ async def test_event_loop_goes_on_while_a_password_is_hashed() -> None:
 
 
 async def test_more_passwords_than_may_wait_are_refused_with_a_time_to_come_back() -> None:
-    threads, gate = _Threads(at_once=1, waiting=1), threading.Event()
-    admitted = [asyncio.ensure_future(threads.run(gate.wait)) for _ in range(2)]
+    lane, gate = _Lane(at_once=1, waiting=1), threading.Event()
+    admitted = [asyncio.ensure_future(lane.run(gate.wait)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Problem) as refused:
-        await threads.run(gate.wait)
+        await lane.run(gate.wait)
     gate.set()
     assert await asyncio.gather(*admitted) == [True, True]
     assert (refused.value.status, refused.value.code) == (429, "auth.busy")
     assert "Retry-After" in refused.value.headers
-    assert await threads.run(gate.wait)
+    assert await lane.run(gate.wait)
+
+
+async def test_full_share_keeps_nobody_out_but_who_has_it() -> None:
+    lane, gate = _Lane(at_once=1, waiting=100), threading.Event()
+    greedy, modest = Share("address 192.0.2.1", 2), Share("address 192.0.2.2", 2)
+    admitted = [asyncio.ensure_future(lane.run(gate.wait, [greedy])) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Problem):
+        await lane.run(gate.wait, [greedy])
+    admitted.append(asyncio.ensure_future(lane.run(gate.wait, [modest])))
+    gate.set()
+    assert await asyncio.gather(*admitted) == [True, True, True]
+    assert await lane.run(gate.wait, [greedy])
+
+
+async def test_refused_call_takes_no_part_of_any_share() -> None:
+    lane, gate = _Lane(at_once=1, waiting=100), threading.Event()
+    address, account = Share("address", 1), Share("account", 2)
+    admitted = asyncio.ensure_future(lane.run(gate.wait, [address, account]))
+    await asyncio.sleep(0)
+    for _ in range(5):
+        with pytest.raises(Problem):
+            await lane.run(gate.wait, [address, account])
+    gate.set()
+    assert await admitted
+    assert await asyncio.gather(*(lane.run(gate.wait, [account]) for _ in range(2))) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("", "", True),
+    ],
+)
+def test_addresses_that_one_holder_can_choose_share(one: str, other: str, same: bool) -> None:
+    assert (shares_of(one, "a@b")[0] == shares_of(other, "a@b")[0]) is same
+
+
+def test_account_shares_whatever_the_case_and_has_room_for_more_than_one_address() -> None:
+    assert shares_of("192.0.2.1", " A@b ")[1] == shares_of("192.0.2.2", "a@B")[1]
+    assert MOST_OF_ACCOUNT > MOST_OF_ADDRESS

@@ -1,7 +1,12 @@
 """What is told of a body or a query that is not what the address takes."""
 
+import asyncio
 import gzip
+import json
+from time import perf_counter
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -9,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from server.http.body import BAD_QUERY, INVALID, parse_query, validated
-from server.kit.problem import Problem
-from tests.conftest import Croft
+from server.kit.problem import MOST_TOLD, Problem
+from tests.conftest import PASSWORD, Croft, small_config
 
 
 class Item(BaseModel):
@@ -120,3 +125,64 @@ async def test_body_as_it_is_may_be_called_so(croft: Croft, coding: str) -> None
         "/api/users/login", json={"email": "a@b", "password": "c"}, headers={"Content-Encoding": coding}
     )
     assert answer.status_code == 401
+
+
+async def test_large_upload_holds_nobody_up_and_is_read_once(croft: Croft) -> None:
+    raw = b'{"a": 1, "id": "x", "k": [' + b'{"a": {}},' * 600_000 + b'1], "a": 2}'
+    uploading = asyncio.ensure_future(
+        croft.operator.post("/api/apps", content=raw, headers={"Content-Type": "application/json"})
+    )
+    longest = 0.0
+    while not uploading.done():
+        began = perf_counter()
+        assert (await croft.client().get("/health")).status_code == 200
+        longest = max(longest, perf_counter() - began)
+    answer = await uploading
+    assert (answer.status_code, answer.json()["code"]) == (400, "json.invalid")
+    assert "twice" in answer.json()["detail"]
+    assert longest < 2
+
+
+async def test_caller_with_no_right_anywhere_is_refused_before_the_body_is_read(croft: Croft) -> None:
+    tenant = await croft.tenant()
+    address = urlsplit(croft.url)
+    nowhere = f"{uuid4()}@example.test"
+    made = await croft.operator.post("/api/users", json={"email": nowhere, "password": PASSWORD, "role": "USER"})
+    assert made.status_code == 201
+    cases = [
+        ("/api/apps", nowhere, 403),
+        ("/api/apps", await tenant.account("collector"), 403),
+        ("/api/sync/push", nowhere, 403),
+        ("/api/sync/push", await tenant.account("viewer"), 403),
+        ("/api/sync/push", await tenant.account("collector"), None),
+        ("/api/apps", await tenant.account("admin"), None),
+    ]
+    for path, email, status in cases:
+        token = (await croft.signed_in(email)).headers["Authorization"]
+        head = [f"POST {path} HTTP/1.1", "Host: localhost", f"Authorization: {token}", "Content-Length: 1000000"]
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            writer.write(
+                "\r\n".join([*head, "Content-Type: application/json", "Expect: 100-continue", "", ""]).encode()
+            )
+            answered = int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+            await writer.wait_closed()
+        assert answered == (status or 100), (path, email)
+
+
+@pytest.mark.parametrize("content_type", [None, "", "application/json", "application/json; charset=utf-8"])
+async def test_body_is_json_where_its_type_is_not_said(croft: Croft, content_type: str | None) -> None:
+    tenant = await croft.tenant()
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    config = json.dumps(small_config(tenant.config_id)).encode()
+    assert (await croft.operator.post("/api/apps", content=config, headers=headers)).status_code == 200
+    pushed = json.dumps({"events": [], "configId": tenant.config_id}).encode()
+    assert (await croft.operator.post("/api/sync/push", content=pushed, headers=headers)).status_code == 200
+
+
+def test_no_more_than_a_hundred_places_are_named_and_all_are_counted() -> None:
+    refused = refusal({"email": "a", "items": [None] * 5_000})
+    assert len(refused.errors) == MOST_TOLD
+    assert "more)" in refused.detail

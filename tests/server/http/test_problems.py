@@ -74,3 +74,37 @@ async def test_address_that_leads_nowhere_is_a_problem_and_no_redirect(croft: Cr
 async def test_method_that_an_address_does_not_know_is_a_problem(croft: Croft) -> None:
     answer = await croft.client().patch("/api/users")
     assert (answer.status_code, answer.json()["code"]) == (405, "route.method-not-allowed")
+
+
+@pytest.mark.parametrize(
+    ("statement", "value", "code"),
+    [
+        ("SELECT $1::bigint", 2**63, "request.out-of-range"),
+        ("SELECT $1::integer", 2**31, "request.out-of-range"),
+        ("SELECT $1::text", "a\0b", "request.not-text"),
+        ("SELECT $1::text", "\ud800", "request.not-text"),
+        ("SELECT $1::jsonb", '"\\u0000"', "request.not-text"),
+        ("SELECT $1::text::bigint", "9" * 30, "request.out-of-range"),
+    ],
+)
+async def test_value_that_no_column_holds_is_the_callers_mistake(
+    croft: Croft, statement: str, value: object, code: str
+) -> None:
+    db = await asyncpg.connect(croft.addresses.direct)
+    try:
+        with pytest.raises(asyncpg.DataError) as failed:
+            await db.fetchval(statement, value)
+    finally:
+        await db.close()
+    answer = await answer_to(failed.value)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+async def test_value_of_the_wrong_kind_is_a_mistake_of_ours(croft: Croft) -> None:
+    db = await asyncpg.connect(croft.addresses.direct)
+    try:
+        with pytest.raises(asyncpg.DataError) as failed:
+            await db.fetchval("SELECT $1::bigint", "seven")
+    finally:
+        await db.close()
+    assert (await answer_to(failed.value)).status_code == 500

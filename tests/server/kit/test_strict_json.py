@@ -4,6 +4,8 @@ import ipaddress
 import json
 import math
 import struct
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from server.kit.problem import Problem
-from server.kit.strict_json import MAX_INTEGER, canonical_json, dump_json, read_json
+from server.kit.strict_json import MAX_INTEGER, MOST_INSPECTED, _fault, canonical_json, dump_json, read_json
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 texts = st.text(characters, max_size=12)
@@ -276,6 +278,72 @@ def test_integers_are_kept_exactly_or_refused(number: int) -> None:
         assert read_json(raw) == {"n": number}
     else:
         assert path_of(raw) == "n"
+
+
+# Large bodies
+
+
+PADDING = b'"' + b"x" * MOST_INSPECTED + b'"'
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (b'{"a": 1, "a": 2}', "A key occurs twice"),
+        (b'{"a:b": 1, "a\\u003ab": 2}', "A key occurs twice"),
+        (b'"\\u0000"', "NUL"),
+        (b'"\\\\\\u0000"', "NUL"),
+        (b"9007199254740993", "An integer"),
+        (b"-18446744073709551616", "An integer"),
+        (b"[" * 64 + b"]" * 64, "64 deep"),
+        (b'"[]]", ' + b'{"a":' * 64 + b'"}"' + b"}" * 64, "64 deep"),
+    ],
+)
+def test_fault_in_a_large_body_is_told_without_its_path(member: bytes, message: str) -> None:
+    problem = problem_of(b"[" + member + b", " + PADDING + b"]")
+    assert message in problem.detail
+    assert problem.errors == ()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'{"a": "\\\\u0000", "b:c": "\\u003a\\u003A", "d": "\\\\u003a"}',
+        b'"card 8934041234567890123, [12345678901234567890], \\" -99999999999999999999 \\\\"',
+        b"[9007199254740992, -9007199254740992]",
+        b"[0.12345678901234567890, 12345678901234567890.5, 12345678901234567890e0]",
+        b"[" * 63 + b'"[[\\"{{"' + b"]" * 63,
+    ],
+)
+def test_large_body_that_only_looks_faulty_is_read(member: bytes) -> None:
+    raw = b"[" + member + b", " + PADDING + b"]"
+    assert read_json(raw) == json.loads(raw)
+
+
+def test_malformed_large_body_is_told_with_line_and_column() -> None:
+    assert problem_of(b"[\n" + PADDING + b",\n 1 2]").detail.endswith("at line 3, column 4.")
+
+
+MEASURE = """
+import resource
+from server.kit.problem import Problem
+from server.kit.strict_json import read_json
+try:
+    read_json(b"[" * 1000 + b"1," * 200_000 + b"1" + b"]" * 1000)
+except Problem:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_deep_list_of_many_values_is_refused_in_little_memory() -> None:
+    kilobytes = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True).stdout
+    assert int(kilobytes) < 200_000
+
+
+@given(values, writers)
+def test_fast_tests_find_no_fault_in_what_is_sound(value: Any, write: Callable[[Any], bytes]) -> None:
+    raw = write(value)
+    assert _fault(raw, orjson.loads(raw), 64) is None
 
 
 # Writing

@@ -2,12 +2,19 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from server.app_configs.artifact import public_artifact
 from server.db.embedded import EmbeddedPostgres
+from server.tenants import artifacts
+from server.tenants.artifacts import KeptArtifacts
+from server.tenants.model import Tenant
 from tests.conftest import Croft, new_database, small_config, start_croft
 
 SECRETS = {
@@ -134,3 +141,51 @@ async def test_configured_address_wins_over_every_host(cluster: EmbeddedPostgres
             status, body = await raw_get(croft, f"/artifacts/{artifact}.json", host)
             assert status == 200
             assert json.loads(body)["syncServerUrl"] == "https://sync.example.org"
+
+
+async def test_artifact_follows_the_config_and_the_address_it_is_asked_at(croft: Croft) -> None:
+    config = small_config("followed")
+    artifact = await artifact_id(croft, config)
+    for name in ("One", "Two"):
+        await croft.operator.post("/api/apps", json={**config, "name": name})
+        for host in ("localhost", "localhost:8080", "localhost"):
+            status, body = await raw_get(croft, f"/artifacts/{artifact}.json", host)
+            document = json.loads(body)
+            assert (status, document["name"], document["syncServerUrl"]) == (200, name, f"http://{host}")
+
+
+async def test_artifact_is_made_once_for_all_who_ask(croft: Croft, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = await artifact_id(croft, small_config("asked-often"))
+    made = []
+
+    def counted(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        made.append(args)
+        return public_artifact(*args, **kwargs)
+
+    monkeypatch.setattr(artifacts, "public_artifact", counted)
+    for _ in range(3):
+        assert (await croft.client().get(f"/artifacts/{artifact}.json")).status_code == 200
+    assert len(made) == 1
+
+
+def tenant(number: int, config_number: int = 1) -> Tenant:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return Tenant(number, "a", "b", "", "", "", "active", "s", "r", "", config_number, 0, at, None)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 120)), max_size=40))
+def test_kept_artifacts_are_the_last_ones_and_take_no_more_room_than_they_may(
+    asked: list[tuple[int, int, int]],
+) -> None:
+    kept, room = KeptArtifacts(100), 100
+    last: dict[tuple[int, int], bytes] = {}
+    for number, config_number, size in asked:
+        content = b"x" * size
+        kept.keep(tenant(number, config_number), content)
+        last.pop((number, config_number), None)
+        last[number, config_number] = content
+        while sum(map(len, last.values())) > room:
+            del last[next(iter(last))]
+        for key in list(last):
+            assert kept.get(tenant(*key)) == last[key]
+    assert kept.get(tenant(9)) is None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -140,6 +141,84 @@ async def test_life_of_a_tenant_at_the_command_line(run: Run, applied: str) -> N
     assert applied not in (await run("tenants", "list")).output
     assert (await run("tenants", "restore", applied, "--as", f"{applied}-2")).exit_code == 0
     assert f"Tenant {applied}-2 is deleted." in (await run("tenants", "delete", f"{applied}-2")).output
+
+
+async def log_of(addresses: Addresses, name: str, *statements: str) -> list[Any]:
+    """What each statement answers in the tenant's schema: its first value."""
+    async with Database(addresses.direct, size=1) as database:
+        async with database.shared() as db:
+            tenant = await queries.find_tenant(db, name)
+            assert tenant is not None
+        async with database.inside(tenant.scope) as db:
+            return [await db.fetchval(each) for each in statements]
+
+
+EPOCH = "SELECT epoch FROM sync_head"
+
+
+async def acts_of(addresses: Addresses, action: str) -> list[tuple[str, str]]:
+    async with Database(addresses.direct, size=1) as database, database.shared() as db:
+        rows = await db.fetch("SELECT actor, subject FROM audit WHERE action = $1 ORDER BY id", action)
+        return [(row["actor"], row["subject"]) for row in rows]
+
+
+async def test_new_epoch_of_one_tenant_is_confirmed_and_on_the_record(
+    run: Run, applied: str, addresses: Addresses
+) -> None:
+    before = await log_of(addresses, applied, EPOCH)
+    mistyped = await run("tenants", "new-epoch", applied, typed="something else\n")
+    assert (mistyped.exit_code, "Nothing was changed." in mistyped.output) == (1, True)
+    assert "answered from the start" in mistyped.output
+    assert await log_of(addresses, applied, EPOCH) == before
+    typed = await run("tenants", "new-epoch", applied, typed=f"{applied}\n")
+    assert (typed.exit_code, f"Tenant {applied} " in typed.output) == (0, True)
+    assert await log_of(addresses, applied, EPOCH) != before
+    assert (await acts_of(addresses, "tenant.epoch-begun"))[-1] == ("command-line", applied)
+
+
+async def test_new_epoch_of_all_tenants(run: Run, applied: str, addresses: Addresses, tmp_path: Path) -> None:
+    names = [applied, f"{applied}-2"]
+    (tmp_path / "config.json").write_text(json.dumps(small_config(names[1])), encoding="utf-8")
+    assert (await run("tenants", "apply", "config.json")).exit_code == 0
+    await run("tenants", "delete", applied)
+    before = [await log_of(addresses, each, EPOCH) for each in names]
+    assert (await run("tenants", "new-epoch", "--all", "--yes")).exit_code == 0
+    after = [await log_of(addresses, each, EPOCH) for each in names]
+    assert not [each for each in before if each in after]
+
+
+@pytest.mark.parametrize("words", [(), ("--yes",), ("some-tenant", "--all", "--yes"), ("", "--yes")])
+async def test_new_epoch_without_a_plain_word_for_whom_changes_nothing(
+    run: Run, addresses: Addresses, words: tuple[str, ...]
+) -> None:
+    before = await acts_of(addresses, "tenant.epoch-begun")
+    assert (await run("tenants", "new-epoch", *words)).exit_code == 1
+    assert await acts_of(addresses, "tenant.epoch-begun") == before
+
+
+async def test_rebuild_says_what_stood_otherwise_and_finds_duplicates_anew(
+    run: Run, addresses: Addresses, tmp_path: Path
+) -> None:
+    name = f"rebuilt-{next(_numbers)}"
+    twins = [{"id": "one", "name": "Ada Okoye"}, {"id": "two", "name": "Ada Okoye"}]
+    rules = {"rules": [{"form": "individual", "fields": ["name"]}]}
+    config = {**small_config(name), "entityData": [{"name": "individual", "data": twins}], "duplicates": rules}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert (await run("tenants", "apply", "config.json")).exit_code == 0
+    keys, pairs = (
+        "SELECT count(*) FROM duplicate_keys",
+        "SELECT count(*) FROM duplicates WHERE state = 'open'",
+    )
+    standing = await log_of(addresses, name, keys, pairs, EPOCH)
+    assert standing[1] == 1
+    spoil = "UPDATE entities SET name = 'Somebody else' WHERE guid = 'two' RETURNING guid"
+    await log_of(addresses, name, spoil, "DELETE FROM duplicate_keys WHERE entity_guid = 'two'")
+    rebuilt = await run("tenants", "rebuild", name)
+    assert "1 stood otherwise.\n  two\nPhones are answered from the start" in rebuilt.output
+    assert (await log_of(addresses, name, keys, pairs)) == standing[:2]
+    assert await log_of(addresses, name, EPOCH) != standing[2:]
+    assert "0 stood otherwise.\n" in (again := (await run("tenants", "rebuild", name)).output)
+    assert "Phones" not in again
 
 
 async def test_purge_waits_for_the_retention_time_unless_confirmed(run: Run, applied: str) -> None:

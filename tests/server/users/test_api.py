@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server.db import Connection
 from server.kit.passwords import password_problems
 from server.users.queries import lock_accounts
 from tests.conftest import ADMIN_EMAIL, PASSWORD, Croft, TenantHandle
@@ -257,6 +258,38 @@ async def test_membership_in_a_deleted_tenant_is_neither_shown_nor_given(croft: 
     assert (await shown(croft, user["id"]))["memberships"] == []
     again = await croft.operator.put(f"/api/users/{user['id']}", json={"memberships": user["memberships"]})
     assert paths(again) == ["memberships[0].configId"]
+
+
+@pytest.mark.parametrize("how", ["create", "update"])
+async def test_no_membership_slips_into_a_tenant_that_is_being_deleted(croft: Croft, how: str) -> None:
+    tenant = await croft.tenant()
+    memberships = [{"configId": tenant.config_id, "role": "viewer"}]
+    user = await created(croft)
+    deleting = await asyncpg.connect(croft.addresses.direct)
+    try:
+        async with deleting.transaction():
+            await deleting.execute("SET LOCAL search_path = croft")
+            state = "UPDATE tenants SET state = 'deleted', deleted_at = now() WHERE config_id = $1 RETURNING id"
+            number = await deleting.fetchval(state, tenant.config_id)
+            change = (
+                create(croft, memberships=memberships)
+                if how == "create"
+                else croft.operator.put(f"/api/users/{user['id']}", json={"memberships": memberships})
+            )
+            answering = asyncio.create_task(change)
+            await is_waited_for(deleting)
+        assert paths(await answering) == ["memberships[0].configId"]
+        assert not await deleting.fetch("SELECT FROM croft.memberships WHERE tenant_id = $1", number)
+    finally:
+        await deleting.close()
+
+
+async def is_waited_for(db: Connection) -> None:
+    """Returns once somebody waits for a lock that the connection holds."""
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    async with asyncio.timeout(20):
+        while not await db.fetchval(waits):
+            pass
 
 
 # Changing

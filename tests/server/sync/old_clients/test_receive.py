@@ -126,11 +126,14 @@ async def test_event_that_speaks_of_a_carrier_without_being_one_is_put_aside(log
     """Let in, it would make every phone fail at the page on which the carrier came."""
     inner = {"guid": "tent", "type": "group", "members": [{"guid": carrier}]}
     pair = {"entityGuid": "ann", "duplicateGuid": carrier}
-    assert await statuses(
-        log,
-        raw("one", type="add-member", data={"members": [{"guid": carrier, "type": "group", "name": "-"}]}),
-        raw("two", type="create-group", data={"members": [inner]}),
-        raw("three", type="resolve-duplicate", data={"duplicates": [pair]}),
-        raw("four", type="remove-member", data={"memberId": carrier}),
-    ) == [("quarantined", "event.reserved-guid")] * 4
+    assert (
+        await statuses(
+            log,
+            raw("one", type="add-member", data={"members": [{"guid": carrier, "type": "group", "name": "-"}]}),
+            raw("two", type="create-group", data={"members": [inner]}),
+            raw("three", type="resolve-duplicate", data={"duplicates": [pair]}),
+            raw("four", type="remove-member", data={"memberId": carrier}),
+        )
+        == [("quarantined", "event.reserved-guid")] * 4
+    )
     assert await log.entities() == {}
