@@ -10,6 +10,7 @@ import asyncpg
 
 from server.db.connection import Connection, close_at_once, is_closed
 from server.db.scope import Scope, enter_statement
+from server.db.shares import Shares
 
 if TYPE_CHECKING:
     _BareConnection = asyncpg.Connection[asyncpg.Record]
@@ -53,6 +54,7 @@ class Database:
         self._limits = limits or Limits()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._waiting = 0
+        self._shares = Shares(max(1, size // 2))
 
     async def __aenter__(self) -> "Database":
         self._pool = await asyncpg.create_pool(
@@ -91,8 +93,12 @@ class Database:
     async def inside(
         self, scope: Scope, *, readonly: bool = False, patience: float | None = None
     ) -> AsyncIterator[Connection]:
-        """A transaction in a tenant's schema, as the tenant's role."""
-        async with self._transaction(scope, readonly, patience) as db:
+        """A transaction in a tenant's schema, as the tenant's role.
+
+        One tenant gets at most half of the connections: however many of its requests wait for each other, the others'
+        find one.
+        """
+        async with self._shares.one_of(scope.schema), self._transaction(scope, readonly, patience) as db:
             yield db
 
     @asynccontextmanager

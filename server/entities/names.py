@@ -22,11 +22,6 @@ def name_parts(name: str) -> list[str]:
     return sorted(parts)
 
 
-def is_indexed(part: str) -> bool:
-    """Whether the index can find the names that hold this part of a name."""
-    return bool(name_parts(part))
-
-
 def _runs(name: str, length: int) -> set[str]:
     return {name[at : at + length] for at in range(len(name) - length + 1)}
 

@@ -14,8 +14,8 @@ import asyncpg
 import httpx
 import pytest
 
-from server.db import embedded
 from server.db.embedded import EmbeddedPostgres
+from server.db.embedded.postmaster import find_postmaster
 from server.starting import install_shared_schema
 from tests.conftest import new_database
 from tests.croft_process import croft_process, run_croft, settings_of
@@ -77,7 +77,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def is_stopped(home: Path) -> bool:
-    return embedded._find_postmaster(home / "postgres") is None and not (home / "postgres/postmaster.pid").exists()
+    return find_postmaster(home / "postgres") is None and not (home / "postgres/postmaster.pid").exists()
 
 
 def test_version_and_help_are_told(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from server.db import embedded
-from server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError, HomeInUse
+from server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError, HomeInUse, place
+from server.db.embedded.postmaster import find_postmaster
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 
@@ -116,7 +116,7 @@ def test_it_listens_on_a_private_socket_and_on_no_network(running: EmbeddedPostg
 
 @as_root
 def test_another_user_of_the_machine_cannot_connect(running: EmbeddedPostgres) -> None:
-    psql = embedded._find_programs(embedded._Account(65534, 65534)) / "psql"
+    psql = place._find_programs(place.Account(65534, 65534)) / "psql"
     tried = subprocess.run(
         [psql, "-XAt", "-d", running.dsn(), "-c", "SELECT 1"],
         user=65534,
@@ -292,7 +292,7 @@ def test_number_of_a_dead_server_that_another_process_has_now_is_not_touched(hom
         listener.listen()
         pid_file = home / "postgres" / "postmaster.pid"
         pid_file.write_text(f"{bystander.pid}\n{home / 'postgres'}\n0\n5432\n{home}\n\n\nready\n")
-        assert embedded._find_postmaster(home / "postgres") is None
+        assert find_postmaster(home / "postgres") is None
         assert bystander.poll() is None
 
 
@@ -315,14 +315,14 @@ def test_socket_directory_that_somebody_else_made_first_is_refused(home: Path) -
     long_home = home.parent / ("x" * 120)
     long_home.mkdir()
     long_home.chmod(0o711)
-    place = embedded._find_place(long_home, durable=False)
-    place.sockets.mkdir()
-    place.sockets.chmod(0o777)
+    sockets = place.find_place(long_home, durable=False).sockets
+    sockets.mkdir()
+    sockets.chmod(0o777)
     try:
         with pytest.raises(EmbeddedPostgresError, match="that only user"):
             EmbeddedPostgres(long_home, durable=False).start()
     finally:
-        place.sockets.rmdir()
+        sockets.rmdir()
 
 
 @as_root
@@ -364,14 +364,14 @@ def test_home_that_was_removed_and_made_anew_begins_empty(private_home: Path) ->
 def test_programs_below_a_private_directory_are_copied_where_they_can_be_run(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = embedded._package()
+    package = place._package()
     private = home.parent / "private"
     private.mkdir(mode=0o700)
     for name in (package.name, f"{package.name}.libs"):
         shutil.copytree(package.with_name(name), private / name)
     state = home.parent / "state"
-    monkeypatch.setattr(embedded, "_package", lambda: private / package.name)
-    monkeypatch.setattr(embedded, "_STATE", state)
+    monkeypatch.setattr(place, "_package", lambda: private / package.name)
+    monkeypatch.setattr(place, "_STATE", state)
     with EmbeddedPostgres(home, durable=False) as postgres:
         assert value(postgres.dsn(), "SELECT 1") == 1
         assert postgres._place is not None

@@ -1,0 +1,32 @@
+"""Shares: how much of something that all tenants use one of them may hold at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Shares:
+    """Lets at most `most` holders of each name in at once; others of that name wait in their order."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._doors: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    @asynccontextmanager
+    async def one_of(self, name: str) -> AsyncIterator[None]:
+        """Holds one share of the name for as long as the block runs."""
+        door, users = self._doors.get(name) or (asyncio.Semaphore(self._most), 0)
+        self._doors[name] = (door, users + 1)
+        try:
+            async with door:
+                yield
+        finally:
+            self._leave(name)
+
+    def _leave(self, name: str) -> None:
+        """Forgets a name that nobody uses: there may be thousands of them."""
+        door, users = self._doors[name]
+        if users > 1:
+            self._doors[name] = (door, users - 1)
+        else:
+            del self._doors[name]
