@@ -66,7 +66,7 @@ class Event:
         """The guids of the entities it can bring into being, other than by an update nobody created."""
         if self.type in CREATES:
             yield self.entity_guid
-        yield from listed(self.members)
+        yield from (guid for guid in listed(self.members) if guid != self.entity_guid)
 
     @property
     def joins(self) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ before delete, then guid. Three rules make the result independent of how the eve
 
 - A change that stands before the creation of its entity waits until the entity comes into being, wherever in the set
   the creation is; a device that changes an entity has seen it, whatever its clock says. An update of an entity that
-  nothing in the set creates makes it.
+  nothing in the set creates makes it; one that something would create, but without effect, waits on.
 - A delete is final: a change after it is without effect, only a creation (a create, or being listed in a create-group
   or an add-member) revives. A group takes its members with it.
 - Fields are merged one by one at the top level, so the last writer of each field wins.
@@ -26,9 +26,6 @@ DELETED: Final = "deleted"
 
 INDIVIDUAL: Final = "individual"
 GROUP: Final = "group"
-
-NEVER_FOLLOWED: Final[Place] = (2**53, 0, 0, "")
-"""The place of what is taken after everything else, so that no event can be folded onto it."""
 
 LONGEST_TEXT: Final = 400
 """Names, forms and external ids are cut to as many characters, which an index can hold; the data keeps them whole."""
@@ -101,7 +98,6 @@ def fold(entities: dict[str, Entity], events: Iterable[Event]) -> Folded:
     run = _Run(entities, made={guid for event in ordered for guid in event.makes})
     for event in ordered:
         run.take(event)
-    run.finish()
     return run.result
 
 
@@ -143,17 +139,6 @@ class _Run:
             return
         self._apply(event)
         self._release()
-
-    def finish(self) -> None:
-        """Updates whose entity never came into being after all make it, the oldest first."""
-        left = [event for waiting in self._waiting.values() for event in waiting if event.type in UPDATES]
-        for event in sorted(left, key=_place):
-            waiting = self._waiting.get(event.entity_guid)
-            if waiting and event in waiting:
-                waiting.remove(event)
-                self._position, self._births = NEVER_FOLLOWED, 0
-                self._apply(event)
-                self._release()
 
     def _must_wait(self, event: Event) -> bool:
         if event.type in CREATES or self._entity(event.entity_guid).state != MISSING:

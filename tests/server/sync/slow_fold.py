@@ -20,7 +20,7 @@ from server.sync.event import (
     Event,
     Place,
 )
-from server.sync.fold import LONGEST_TEXT, NEVER_FOLLOWED, Birth, Entity
+from server.sync.fold import LONGEST_TEXT, Birth, Entity
 
 
 @dataclass
@@ -92,10 +92,6 @@ class SlowFold:
                 self.outcomes[event.guid] = ("waiting", "entity-unknown")
             else:
                 self._take(event, event.place)
-        for event in [each for each in self._waiting if each.type in UPDATES]:
-            if event in self._waiting:
-                self._waiting.remove(event)
-                self._take(event, NEVER_FOLLOWED)
 
     def _is_early(self, event: Event, can_be_made: set[str]) -> bool:
         if self._record(event.entity_guid).state != "missing":

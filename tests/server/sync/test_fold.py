@@ -118,10 +118,12 @@ def test_update_of_an_entity_nobody_creates_makes_it() -> None:
     assert folded(event("update-group", "camp", {"name": "Camp"}))["camp"].type == "group"
 
 
-def test_updates_whose_creation_is_without_effect_make_it_in_the_end() -> None:
-    never = added("nowhere", person(village=1), at=1)
-    entities = folded(never, updated(at=2, name="Ann"))
-    assert (entities["ann"].name, entities["ann"].data) == ("Ann", {"name": "Ann"})
+def test_update_of_somebody_whose_creation_waits_or_is_without_effect_waits_on() -> None:
+    to_nowhere = [added("nowhere", person(village=1), at=1), updated(at=2, name="Ann")]
+    assert folded(*to_nowhere)["ann"].state == "missing"
+    assert outcomes(*to_nowhere)[-1] == ("waiting", "entity-unknown")
+    to_a_deleted_group = [group("camp"), deleted("camp", at=1), added("camp", person(village=1), at=2)]
+    assert folded(*to_a_deleted_group, updated(at=3, roof=1))["ann"].state == "missing", "no record of an edit alone"
 
 
 def test_what_waited_is_applied_when_its_entity_comes_as_a_member() -> None:
@@ -140,13 +142,6 @@ def test_entity_that_a_released_event_changed_cannot_be_followed_by_one_in_betwe
     entities = folded(created(), released, group(at=5))
     assert not follows(entities["ann"], updated(at=3, village=2))
     assert follows(entities["ann"], updated(at=6, village=2))
-
-
-def test_entity_that_only_the_end_of_all_changed_can_never_be_followed() -> None:
-    makes_camp_in_vain = added("nowhere", nested("camp"), at=1)
-    entities = folded(makes_camp_in_vain, created(), grown("camp", person(village=1), at=2))
-    assert entities["camp"].member_ids == ["ann"]
-    assert not follows(entities["ann"], updated(at=10_000, village=2))
 
 
 # Deleting
