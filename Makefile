@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP = $$(test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: help run demo test check lint types floors tests fix lock clean
+.PHONY: help run demo test check lint types floors tests bench fix lock clean
 
 help: ## Show this list
 	@echo "Croft: a schema-per-tenant sync server for offline-first field data"
@@ -50,6 +50,9 @@ floors: $(VENV)/.developing
 
 tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+bench: $(VENV)/.developing ## Measure pushes against the same rows written by plain SQL
+	@$(BIN)/python -m tests.bench.push
 
 fix: $(VENV)/.developing ## Mend style and order of imports where a tool can
 	$(BIN)/ruff check --fix .
