@@ -25,6 +25,10 @@ class _PlainConnection(_BareConnection):
         return ""
 
 
+_PLAN_ANEW = "SET LOCAL plan_cache_mode = force_custom_plan"
+"""A kept plan would be the one of the tenant for which the statement ran first, and of tables that were small then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long a statement may run and wait for a lock, in seconds."""
@@ -123,7 +127,8 @@ class Database:
                 await db.execute(
                     f"BEGIN{' READ ONLY' if readonly else ''}; "
                     f"SET LOCAL statement_timeout = {int(statement_seconds * 1000)}; "
-                    f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; " + enter_statement(scope)
+                    f"SET LOCAL lock_timeout = {int(self._limits.lock_seconds * 1000)}; "
+                    f"{_PLAN_ANEW}; {enter_statement(scope)}"
                 )
                 yield db
                 await _commit(db)
