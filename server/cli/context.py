@@ -64,9 +64,9 @@ async def open_installation() -> AsyncIterator[Installation]:
 @asynccontextmanager
 async def database_of(settings: Settings, begin: Callable[[EmbeddedPostgres], None]) -> AsyncIterator[Addresses]:
     """The addresses of POSTGRES; or those of the embedded one, which `begin` starts and which is stopped afterwards."""
-    if settings.postgres is not None:
-        direct = settings.postgres_direct or settings.postgres
-        yield Addresses(settings.postgres.get_secret_value(), direct.get_secret_value())
+    serving, direct = settings.postgres, settings.direct_dsn
+    if serving is not None and direct is not None:
+        yield Addresses(serving.get_secret_value(), direct.get_secret_value())
         return
     postgres = EmbeddedPostgres(settings.croft_home)
     try:

@@ -41,7 +41,7 @@ class Pushed:
 
 async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:
     """Takes events into the log; those that are known already are passed over. A guid counts once, the first stands."""
-    batch = await _unknown(db, list({event.guid: event for event in reversed(events)}.values())[::-1])
+    batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
     guids = {guid for event in batch for guid in event.mentions}
     while batch:
         await queries.set_savepoint(db)
@@ -61,7 +61,7 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
 
 
 async def _unknown(db: Connection, events: Sequence[Event]) -> list[Event]:
-    """Those that are not in the log yet. Asked before the locks, too: much of what phones push is known."""
+    """Those that are not in the log yet. Asked behind the locks, where nobody can add one of them meanwhile."""
     known = await queries.known_guids(db, [event.guid for event in events])
     return [event for event in events if event.guid not in known]
 
