@@ -14,6 +14,7 @@ CREATE TABLE sync_head (
 GRANT SELECT, UPDATE ON sync_head TO :"role";
 
 -- data is kept to the letter as it was pushed; applied is what the fold takes where that is less.
+-- base_seq: up to which number its maker had seen the entity, as far as is known.
 CREATE TABLE events (
     seq bigint PRIMARY KEY,
     guid text COLLATE "C" NOT NULL UNIQUE,
@@ -28,6 +29,7 @@ CREATE TABLE events (
     account text NOT NULL,
     device_id text NOT NULL,
     received_at timestamptz NOT NULL,
+    base_seq bigint,
     digest bytea NOT NULL,
     outcome text NOT NULL CHECK (outcome IN ('applied', 'waiting', 'without-effect')),
     reason text NOT NULL DEFAULT ''
@@ -52,6 +54,7 @@ GRANT SELECT, INSERT ON mentions TO :"role";
 CREATE TABLE pushes (
     last_seq bigint PRIMARY KEY,
     first_seq bigint NOT NULL,
+    epoch text NOT NULL,
     account text NOT NULL,
     device_id text NOT NULL,
     received_at timestamptz NOT NULL,

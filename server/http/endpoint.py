@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,7 +19,8 @@ from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
 from server.http.body import parse_json, parse_query, parse_upload, read_body
 from server.http.route import Route
-from server.kit.call import Answer, Call, Caller, Upload
+from server.http.streaming import StreamedResponse
+from server.kit.call import Answer, Call, Caller, Streamed, Upload
 from server.kit.clock import utc_now
 from server.kit.problem import ProblemKind
 from server.kit.strict_json import dump_json
@@ -105,6 +107,8 @@ class Endpoint:
                 address=request.client.host if request.client else "",
                 origin=self._origin(request),
                 authorization=request.headers.get("authorization", ""),
+                headers=request.headers,
+                reading=partial(self._reading, identity.tenant),
             )
             answer = await route.handler(call)
         for act in call.after_commit:
@@ -157,7 +161,7 @@ class Endpoint:
             raise FORBIDDEN()
         if tenant.state == SUSPENDED and not identity.caller.is_operator:
             raise TENANT_SUSPENDED()
-        if route.scope == "tenant" and tenant.schema_version != tenant_migrations()[-1].id:
+        if route.scope in ("tenant", "stream") and tenant.schema_version != tenant_migrations()[-1].id:
             raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
     async def _body(self, request: Request) -> BaseModel | Upload | None:
@@ -176,12 +180,17 @@ class Endpoint:
 
     def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
         route = self._route
-        if route.scope == "none":
+        if route.scope in ("none", "stream"):
             return _no_transaction()
         if route.scope == "shared":
             return self._serving.database.shared(readonly=not route.write)
         assert tenant is not None
         return self._serving.database.inside(tenant.scope, readonly=not route.write)
+
+    def _reading(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Connection]:
+        assert tenant is not None
+        assert self._route.scope == "stream"
+        return self._serving.database.inside(tenant.scope, readonly=True)
 
     def _origin(self, request: Request) -> str:
         """This server's public address: as configured, or the request's own host where that is an allowed one."""
@@ -229,6 +238,8 @@ async def _no_transaction() -> AsyncIterator[Connection | None]:
 
 def response_from(answer: Any, media_type: str = "application/json") -> Response:
     """What a handler returned, as a response: JSON unless it says otherwise."""
+    if isinstance(answer, Streamed):
+        return StreamedResponse(answer)
     if not isinstance(answer, Answer):
         answer = Answer(answer, media_type=media_type)
     content = answer.body if isinstance(answer.body, bytes) else dump_json(answer.body)

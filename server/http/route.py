@@ -10,7 +10,7 @@ from server.kit.call import Call
 from server.roles.permissions import Permission
 
 Handler = Callable[[Call], Awaitable[Any]]
-Scope = Literal["tenant", "shared", "none"]
+Scope = Literal["tenant", "stream", "shared", "none"]
 TenantNeed = Literal["required", "optional", "none"]
 
 
@@ -24,7 +24,8 @@ class NoQuery(BaseModel):
 class Route:
     """One URL: who may call it, where it works, what it takes and what it answers.
 
-    scope: 'tenant' opens the transaction in the tenant's schema, 'shared' in the shared one, 'none' opens none.
+    scope: 'tenant' opens the transaction in the tenant's schema, 'shared' in the shared one, 'none' opens none;
+    'stream' opens none either, the handler opens short ones in the tenant's schema by `call.reading`.
     tenant: whether the request has to name a tenant, by configId or X-Tenant-Id or the path parameter `tenant_in_path`.
     An optional one that is unknown leaves the caller without a role, so that only operators may go on.
     body_optional: no body at all is `body` with its defaults.

@@ -1,6 +1,7 @@
 """What a handler gets and what it gives back, free of HTTP."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ class Call:
 
     `db` is the connection (absent for routes without a scope), `tenant` the tenant of the request or None, `query` and
     `body` are instances of the route's models, `origin` is the public base URL of this server without a trailing slash.
+    `reading` opens a read-only transaction in the tenant's scope: for routes of scope 'stream', which have no other.
+    `headers` are those of the request, names in lower case, for what is negotiated: Accept, If-None-Match.
     `authorization` is that header as it came, for a public route that asks for a secret of its own.
     `after_commit` takes what is to be done once the transaction has been committed, and only then.
     """
@@ -58,7 +61,13 @@ class Call:
     address: str
     origin: str
     authorization: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reading: "Callable[[], AbstractAsyncContextManager[Connection]]" = field(default=lambda: _no_scope(), repr=False)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+
+def _no_scope() -> Any:
+    raise RuntimeError("only a route of scope 'stream' opens its transactions itself")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +78,15 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer that is sent piece by piece. No transaction may be open while a piece is on its way.
+
+    A handler has found out all that could refuse the request before it returns one: the status is 200.
+    """
+
+    pieces: AsyncIterator[bytes]
+    media_type: str = "application/x-ndjson"
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,10 @@ class FieldError:
 
 
 class Problem(Exception):
-    """Raised anywhere below a handler, answered as application/problem+json. Raising rolls the transaction back."""
+    """Raised anywhere below a handler, answered as application/problem+json. Raising rolls the transaction back.
+
+    `members` are further members of the document, such as the new epoch where the one that was named is over.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Problem(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.status = status
@@ -34,6 +38,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors[:MOST_TOLD])
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
     def document(self) -> dict[str, Any]:
         """The body of the answer. `message` repeats the detail because existing clients show `data.message`."""
@@ -45,6 +50,7 @@ class Problem(Exception):
             "detail": self.detail,
             "message": self.detail,
         }
+        body |= self.members
         if self.errors:
             body["errors"] = [{"path": error.path, "message": error.message} for error in self.errors]
         return body
@@ -72,5 +78,6 @@ class ProblemKind:
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> Problem:
-        return Problem(self.status, self.code, detail or self.detail, errors=errors, headers=headers)
+        return Problem(self.status, self.code, detail or self.detail, errors=errors, headers=headers, members=members)

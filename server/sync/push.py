@@ -32,11 +32,13 @@ class Pushed:
     """What a push did. `outcomes` holds the outcome of each event that is new, by guid; the others were known.
 
     `entities` are all that were mentioned or changed, as they now stand; `events` the new ones, numbered.
+    `fed_before` tells of these entities the number of the last event that had touched them before; 0 for new ones.
     """
 
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     entities: dict[str, Entity] = field(default_factory=dict)
+    fed_before: dict[str, int] = field(default_factory=dict)
 
 
 async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:
@@ -234,10 +236,12 @@ async def _connected(db: Connection, guids: set[str], touches: Sequence[set[str]
 
 async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, source: Source) -> Pushed:
     forms = {guid: form_of(entity) for guid, entity in reach.entities.items()}
+    fed_before = {guid: entity.fed_seq for guid, entity in reach.entities.items()}
     folding = _Folding(batch, reach)
     folding.fold_onto_rows()
     moved = await folding.fold_anew(db)
-    pushed = Pushed(batch, folding.outcomes, folding.touched_entities())
+    touched = folding.touched_entities()
+    pushed = Pushed(batch, folding.outcomes, touched, {guid: fed_before.get(guid, 0) for guid in touched})
     digests = [digest_of(event) for event in batch]
     first = 1 + await queries.take_numbers(
         db,
@@ -330,6 +334,7 @@ async def _write(db: Connection, pushed: Pushed, digests: list[bytes], source: S
             [event.timestamp_ms for event in events],
             [event.effective_ms for event in events],
             [event.user_id for event in events],
+            [event.base_seq for event in events],
             digests,
             [outcome.kind for outcome in outcomes],
             [outcome.reason for outcome in outcomes],

@@ -22,10 +22,10 @@ async def take_numbers(
             WITH moved AS (
                 UPDATE sync_head
                 SET head = head + $1, link = sha256(link || int8send(head + 1) || $2)
-                RETURNING head, link
+                RETURNING head, link, epoch
             )
-            INSERT INTO pushes (last_seq, first_seq, account, device_id, received_at, link)
-            SELECT head, head - $1 + 1, $3, $4, $5, link FROM moved
+            INSERT INTO pushes (last_seq, first_seq, epoch, account, device_id, received_at, link)
+            SELECT head, head - $1 + 1, epoch, $3, $4, $5, link FROM moved
             RETURNING first_seq - 1
             """,
             count,
@@ -70,7 +70,7 @@ async def note_cluster(db: Connection, cluster: str) -> None:
 
 _EVENT_COLUMNS = (
     "e.seq, e.guid, e.entity_guid, e.type, e.data, e.applied, e.timestamp, e.timestamp_ms, e.effective_ms, "
-    "e.user_id, e.outcome, e.reason"
+    "e.user_id, e.base_seq, e.outcome, e.reason"
 )
 
 
@@ -106,10 +106,10 @@ async def insert_events(
     await db.execute(
         """
         INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
-                            user_id, digest, outcome, reason, account, device_id, received_at)
-        SELECT n.*, $14, $15, $16
+                            user_id, base_seq, digest, outcome, reason, account, device_id, received_at)
+        SELECT n.*, $15, $16, $17
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::json[], $7::text[],
-                    $8::bigint[], $9::bigint[], $10::text[], $11::bytea[], $12::text[], $13::text[]) AS n
+                    $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bytea[], $13::text[], $14::text[]) AS n
         """,
         *columns,
         account,

@@ -28,6 +28,7 @@ def event_from(row: Row) -> Event:
         effective_ms=row["effective_ms"],
         user_id=row["user_id"],
         applied=None if row["applied"] is None else orjson.loads(row["applied"]),
+        base_seq=row["base_seq"],
         seq=row["seq"],
     )
 
