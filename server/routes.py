@@ -36,6 +36,7 @@ from server.openapi import api as openapi
 from server.openapi.api import Reference
 from server.roles.permissions import Permission
 from server.sync import api as sync
+from server.sync.v2 import api as sync_v2
 from server.tenants import api as apps
 from server.tenants import artifacts
 from server.tenants import operating as tenants
@@ -79,10 +80,12 @@ def routes(parts: Parts) -> list[Route]:
 
     A parameter holds no slash, except one of the type `text`, which holds anything.
     """
+    sync_metrics = SyncMetrics(parts.registry)
     table = [
         *_users(parts),
         *_tenants(parts),
-        *_sync(parts),
+        *_sync(parts, sync_metrics),
+        *_sync_v2(parts, sync_metrics),
         *_entities(),
         *_duplicates(),
     ]
@@ -387,7 +390,7 @@ def _artifacts() -> list[Route]:
     ]
 
 
-def _sync(parts: Parts) -> list[Route]:
+def _sync(parts: Parts, metrics: SyncMetrics) -> list[Route]:
     return [
         Route(
             "POST",
@@ -396,7 +399,7 @@ def _sync(parts: Parts) -> list[Route]:
                 sync.push,
                 tolerance=parts.clock_tolerance,
                 follow=find_pairs,
-                metrics=SyncMetrics(parts.registry),
+                metrics=metrics,
             ),
             Permission.SYNC_PUSH,
             "Push events",
@@ -468,6 +471,34 @@ def _sync(parts: Parts) -> list[Route]:
             "sync",
             write=False,
             answers={200: sync.QuarantinedEvent},
+            problems=(404,),
+        ),
+    ]
+
+
+def _sync_v2(parts: Parts, metrics: SyncMetrics) -> list[Route]:
+    return [
+        Route(
+            "POST",
+            "/api/v2/sync/push",
+            partial(sync_v2.push, tolerance=parts.clock_tolerance, follow=find_pairs, metrics=metrics),
+            Permission.SYNC_PUSH,
+            "Push events",
+            "sync v2",
+            query=sync_v2.EpochQuery,
+            body=sync_v2.EventsBody,
+            answers={200: sync_v2.TakenAnswer},
+            problems=(409, 410),
+        ),
+        Route(
+            "GET",
+            "/api/v2/sync/receipts/{seq}",
+            sync_v2.show_receipt,
+            Permission.SYNC_PULL,
+            "What proves that an event was taken",
+            "sync v2",
+            write=False,
+            answers={200: sync_v2.ReceiptAnswer},
             problems=(404,),
         ),
     ]

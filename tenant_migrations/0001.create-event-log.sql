@@ -1,5 +1,6 @@
 -- The order of the log. A push takes its numbers here as its last statements, so numbers are seen in commit order.
 -- base: where this epoch begins on the axis of logical times that installed phones are given.
+-- link, previous: the last two links of the chain.
 -- cluster: the database in which the epoch's numbers are given out; in another one a new epoch begins.
 CREATE TABLE sync_head (
     one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
@@ -7,6 +8,7 @@ CREATE TABLE sync_head (
     base bigint NOT NULL,
     head bigint NOT NULL DEFAULT 0,
     link bytea NOT NULL DEFAULT '\x',
+    previous bytea NOT NULL DEFAULT '\x',
     carrier_key bytea NOT NULL,
     cluster text
 );

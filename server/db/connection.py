@@ -1,7 +1,9 @@
 """The names by which the rest of the server knows a database connection and a row."""
 
+import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
@@ -13,6 +15,24 @@ else:
     Connection = asyncpg.Connection
 
 Row = asyncpg.Record
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_TURNS_UNTIL_SENT = 3
+"""After so many turns of the event loop a query has left for the database."""
+
+
+async def beside(query: Coroutine[Any, Any, T], work: Callable[[], R]) -> tuple[T, R]:
+    """Does the work while the database is busy with the query; the results of both. The work needs no database."""
+    querying = asyncio.ensure_future(query)
+    try:
+        for _ in range(_TURNS_UNTIL_SENT):
+            await asyncio.sleep(0)
+        done = work()
+    finally:
+        answer = await querying
+    return answer, done
 
 
 def close_at_once(db: Any) -> None:

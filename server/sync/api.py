@@ -1,7 +1,7 @@
 """Push and pull as installed phones know them, their audit logs, and the quarantine."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from server.sync import audit_log, queries
 from server.sync.old_clients.feed import pull as pull_page
 from server.sync.old_clients.receive import receive
 from server.sync.push import Pushed, Source
+from server.sync.receiving import Fate
 
 BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time that an earlier answer held.")
 
@@ -132,27 +133,35 @@ class QuarantinedEvent(BaseModel):
     receivedAt: str
 
 
-async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: SyncMetrics) -> PushAnswer:
+async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: SyncMetrics) -> Answer:
     """Takes events. The status tells whether the push arrived; the fate of each event stands beside it."""
     body: PushBody = call.body
     source = Source(call.caller.account, call.caller.device, call.at)
-    fates, pushed = await receive(call.db, body.events, source, tolerance)
-    await follow(call.db, pushed, source)
-    fate = Counter(fate.status for fate in fates)
-    call.after_commit.append(
-        partial(
-            metrics.pushed,
-            accepted=fate["accepted"] + fate["without-effect"],
-            known=fate["known"],
-            waiting=fate["waiting"],
-            quarantined=fate["quarantined"],
-        )
+    received = await receive(call.db, body.events, source, tolerance)
+    await follow(call.db, received.pushed, source)
+    call.after_commit.append(partial(count_fates, metrics, received.fates))
+    return Answer({"status": "success", "events": [_told(fate) for fate in received.fates]})
+
+
+def count_fates(metrics: SyncMetrics, fates: Iterable[Fate]) -> None:
+    """Counts a push and what became of its events."""
+    number = Counter(fate.status for fate in fates)
+    metrics.pushed(
+        accepted=number["accepted"] + number["without-effect"],
+        known=number["known"],
+        waiting=number["waiting"],
+        quarantined=number["quarantined"],
     )
-    told = [
-        EventFate(guid=fate.guid, status=fate.status, code=fate.code, path=fate.path, detail=fate.detail)
-        for fate in fates
-    ]
-    return PushAnswer(status="success", events=told)
+
+
+def _told(fate: Fate) -> dict[str, str]:
+    return {
+        "guid": fate.guid,
+        "status": fate.status,
+        "code": fate.code,
+        "path": fate.path,
+        "detail": fate.detail,
+    }
 
 
 async def pull(call: Call, *, gate: Gate) -> Answer:

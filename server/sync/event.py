@@ -28,6 +28,7 @@ class Event:
     """One form submission. Times are milliseconds since 1970.
 
     `data` is what was pushed; `applied`, where it is not None, is what the fold takes instead: less of the same.
+    `digest` is empty until somebody asks `digest_of`.
     `base_seq` is the number up to which its maker had seen the entity, as far as is known.
     `effective_ms` is the device's time, but not later than its arrival plus a tolerance, fixed at first arrival.
     """
@@ -43,6 +44,7 @@ class Event:
     applied: Data | None = None
     base_seq: int | None = None
     seq: int = 0
+    digest: bytes = b""
     mentions: tuple[str, ...] = field(init=False)
     place: Place = field(init=False)
 

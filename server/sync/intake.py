@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from server.kit.clock import parse_iso, to_ms
+from server.kit.clock import MILLISECOND, parse_iso, to_ms
+from server.kit.strict_json import MAX_INTEGER
 from server.sync.event import ADD_MEMBER, LISTS_MEMBERS, REMOVE_MEMBER, RESOLVE_DUPLICATE, Event
 
 MAX_TEXT = 256
@@ -30,20 +31,20 @@ class _Bad(Exception):
         self.code = code
 
 
-def read_event(raw: Any, *, arrival_ms: int, tolerance: timedelta) -> Event | Refusal:
-    """Reads one pushed event.
+def read_event(raw: Any, *, arrival_ms: int, tolerance: timedelta, says_base: bool = False) -> Event | Refusal:
+    """Reads one pushed event; with `says_base` also its baseVersion, on which version of the entity it was made.
 
     Its time counts as the device says, but not later than its arrival plus the tolerance: a clock that is a year ahead
     must not win for a year.
     """
     guid = raw.get("guid") if isinstance(raw, dict) else None
     try:
-        return _event(raw, latest_ms=arrival_ms + tolerance // timedelta(milliseconds=1))
+        return _event(raw, latest_ms=arrival_ms + tolerance // MILLISECOND, says_base=says_base)
     except _Bad as bad:
         return Refusal(guid if isinstance(guid, str) else "", bad.code, bad.path, bad.detail)
 
 
-def _event(raw: Any, *, latest_ms: int) -> Event:
+def _event(raw: Any, *, latest_ms: int, says_base: bool) -> Event:
     if not isinstance(raw, dict):
         raise _Bad("", "an event is an object")
     type_ = _text(raw, "type", most=MAX_TYPE)
@@ -62,6 +63,7 @@ def _event(raw: Any, *, latest_ms: int) -> Event:
         timestamp_ms=timestamp_ms,
         effective_ms=min(timestamp_ms, latest_ms),
         user_id=_user_id(raw),
+        base_seq=_base(raw) if says_base else None,
     )
 
 
@@ -78,6 +80,15 @@ def _user_id(raw: dict[str, Any]) -> str:
     """Account numbers are met as numbers, too."""
     value = raw.get("userId")
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(raw, "userId")
+
+
+def _base(raw: dict[str, Any]) -> int | None:
+    value = raw.get("baseVersion")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
+        raise _Bad("baseVersion", "must be the version of the entity, a whole number")
+    return value
 
 
 def _time(text: str) -> int:

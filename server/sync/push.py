@@ -1,7 +1,9 @@
-"""A push: events are locked in, folded onto the entities, numbered, and written, all in the caller's transaction.
+"""A push: events are folded onto the entities, numbered, and written, all in the caller's transaction.
 
-Writers meet on rows: before any state is read, every entity that the events can touch is locked in the order of guids,
-unknown ones as placeholders. Only then does a push see what it folds onto, and nobody else can change it meanwhile.
+Writers meet on rows: every entity that the events can touch is read and locked in the order of guids, so nobody else
+can change what a push folds onto. What is not there yet cannot be locked. Two pushes that make the same entity, or
+bring the same event, meet when they write: the later one finds it there, gives up what it made of the events, and
+begins anew with what it now sees.
 """
 
 from collections import Counter
@@ -12,6 +14,7 @@ from datetime import datetime
 import orjson
 
 from server.db import Connection
+from server.db.connection import Row, beside
 from server.sync import late, queries
 from server.sync.event import Event, Place
 from server.sync.fold import Entity, Outcome, fold, follows
@@ -27,45 +30,60 @@ class Source:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What proves that a push was taken: its events have the numbers `first` to `last` of the epoch.
+
+    `link` is its link in the chain, made of `previous`, the link before it, of `first` and of the events' digests.
+    """
+
+    epoch: str
+    first: int
+    last: int
+    link: bytes
+    previous: bytes
+
+
 @dataclass(slots=True)
 class Pushed:
     """What a push did. `outcomes` holds the outcome of each event that is new, by guid; the others were known.
 
     `entities` are all that were mentioned or changed, as they now stand; `events` the new ones, numbered.
     `fed_before` tells of these entities the number of the last event that had touched them before; 0 for new ones.
+    `receipt` is None where nothing was new.
     """
 
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     entities: dict[str, Entity] = field(default_factory=dict)
     fed_before: dict[str, int] = field(default_factory=dict)
+    receipt: Receipt | None = None
 
 
 async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:
     """Takes events into the log; those that are known already are passed over. A guid counts once, the first stands."""
     batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
-    guids = {guid for event in batch for guid in event.mentions}
+    guids = _mentioned(batch)
     while batch:
         await queries.set_savepoint(db)
-        await queries.lock_entities(db, sorted(guids))
-        new = await _unknown(db, batch)
-        if len(new) < len(batch):
-            batch = new
-            guids = {guid for event in batch for guid in event.mentions}
-            await queries.return_to_savepoint(db)
-            continue
-        reach = await _Reach.of(db, batch)
-        if reach.guids <= guids:
-            return await _fold_and_write(db, batch, reach, source)
-        guids |= reach.guids
+        locked = await _lock(db, guids)
+        reach = await _Reach.of(db, batch, locked)
+        if reach.guids <= guids and (pushed := await _fold_and_write(db, batch, reach, locked, source)):
+            return pushed
         await queries.return_to_savepoint(db)
+        known = {row["guid"] for row in await queries.list_known(db, [event.guid for event in batch])}
+        batch = [event for event in batch if event.guid not in known]
+        guids = _mentioned(batch) | reach.guids
     return Pushed()
 
 
-async def _unknown(db: Connection, events: Sequence[Event]) -> list[Event]:
-    """Those that are not in the log yet. Asked behind the locks, where nobody can add one of them meanwhile."""
-    known = await queries.known_guids(db, [event.guid for event in events])
-    return [event for event in events if event.guid not in known]
+def _mentioned(events: Iterable[Event]) -> set[str]:
+    return {guid for event in events for guid in event.mentions}
+
+
+async def _lock(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
+    """The entities as they stand, locked; only those that are somewhere."""
+    return {row["guid"]: entity_from(row) for row in await queries.lock_entities(db, sorted(guids))}
 
 
 @dataclass(slots=True)
@@ -82,10 +100,10 @@ class _Reach:
     history: dict[str, list[tuple[Event, Outcome]]]
 
     @classmethod
-    async def of(cls, db: Connection, batch: Sequence[Event]) -> "_Reach":
+    async def of(cls, db: Connection, batch: Sequence[Event], locked: Mapping[str, Entity]) -> "_Reach":
         going = await _going_with_removals(db, batch)
-        guids = {guid for event in batch for guid in event.mentions}.union(*(each.guids for each in going))
-        entities = await _read(db, guids)
+        guids = _mentioned(batch).union(*(each.guids for each in going))
+        entities = await _read(db, guids, locked)
         for each in going:
             each.look_at(entities)
         taking = {guid: each for each in going for guid in each.removed}
@@ -96,7 +114,7 @@ class _Reach:
         anew = await _connected(db, start, [*(set(event.mentions) for event in batch), *(each.guids for each in going)])
         if more := anew - guids:
             guids |= more
-            entities |= await _read(db, more)
+            entities |= await _read(db, more, locked)
         outlived = {guid for event in alone.values() for guid in late.outlived(event, entities)} - anew
         return cls(guids, entities, anew, outlived, history)
 
@@ -134,12 +152,12 @@ def _by_mention(events: Iterable[Event]) -> dict[str, list[Event]]:
     return found
 
 
-async def _read(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
-    """The entities as they stand; one that is nowhere yet, as nothing."""
-    guids = list(guids)
-    entities = {guid: Entity(guid) for guid in guids}
-    for row in await queries.list_entities(db, guids):
-        entities[row["guid"]] = entity_from(row)
+async def _read(db: Connection, guids: Iterable[str], locked: Mapping[str, Entity]) -> dict[str, Entity]:
+    """The entities as they stand, one that is nowhere yet as nothing. Those that have been locked are known already."""
+    entities = {guid: locked.get(guid) or Entity(guid) for guid in guids}
+    if unlocked := [guid for guid in entities if guid not in locked]:
+        for row in await queries.list_entities(db, unlocked):
+            entities[row["guid"]] = entity_from(row)
     return entities
 
 
@@ -234,32 +252,29 @@ async def _connected(db: Connection, guids: set[str], touches: Sequence[set[str]
     return reached
 
 
-async def _fold_and_write(db: Connection, batch: list[Event], reach: _Reach, source: Source) -> Pushed:
-    forms = {guid: form_of(entity) for guid, entity in reach.entities.items()}
-    fed_before = {guid: entity.fed_seq for guid, entity in reach.entities.items()}
+async def _fold_and_write(
+    db: Connection, batch: list[Event], reach: _Reach, locked: Mapping[str, Entity], source: Source
+) -> Pushed | None:
+    """What the push did; None where another one brought one of its events, or made one of its entities, meanwhile."""
+    forms = {guid: form_of(entity) for guid, entity in locked.items()}
+    fed_before = {guid: entity.fed_seq for guid, entity in locked.items()}
     folding = _Folding(batch, reach)
     folding.fold_onto_rows()
     moved = await folding.fold_anew(db)
     touched = folding.touched_entities()
-    pushed = Pushed(batch, folding.outcomes, touched, {guid: fed_before.get(guid, 0) for guid in touched})
-    digests = [digest_of(event) for event in batch]
-    first = 1 + await queries.take_numbers(
-        db,
-        count=len(batch),
-        digests=b"".join(digests),
-        account=source.account,
-        device_id=source.device_id,
-        at=source.at,
-    )
-    for index, event in enumerate(batch):
-        event.seq = first + index
-    for guid, index in folding.last_touch.items():
-        pushed.entities[guid].fed_seq = first + index
-    await _write(db, pushed, digests, source)
+    appending = _append(db, batch, folding.outcomes, source)
+    # Until the log is written, what else is to be written is got ready.
+    appended, rows = await beside(appending, lambda: _EntityRows.of(touched, forms))
+    if appended is None or not await _write_entities(db, rows, appended.first - 1):
+        return None
     if moved:
         await queries.update_outcomes(db, moved)
-    await _count(db, forms, pushed.entities)
-    return pushed
+    for index, event in enumerate(batch):
+        event.seq = appended.first + index
+    for entity in touched.values():
+        entity.fed_seq += appended.first - 1
+    fed = {guid: fed_before.get(guid, 0) for guid in touched}
+    return Pushed(batch, folding.outcomes, touched, fed, appended)
 
 
 class _Folding:
@@ -306,8 +321,11 @@ class _Folding:
         return changed_outcomes(rows, folded)
 
     def touched_entities(self) -> dict[str, Entity]:
-        """Those that were mentioned or changed."""
-        return {guid: self._entities[guid] for guid in self.last_touch}
+        """Those that were mentioned or changed; their fed_seq counts from the head, which is not known yet."""
+        touched = {guid: self._entities[guid] for guid in self.last_touch}
+        for guid, entity in touched.items():
+            entity.fed_seq = 1 + self.last_touch[guid]
+        return touched
 
     def _history_of(self, guid: str) -> list[tuple[Event, Outcome]]:
         beside = [(event, self.outcomes[event.guid]) for event in self._beside[guid]]
@@ -318,13 +336,16 @@ class _Folding:
             self.last_touch[guid] = max(self.last_touch.get(guid, 0), index)
 
 
-async def _write(db: Connection, pushed: Pushed, digests: list[bytes], source: Source) -> None:
-    events = pushed.events
-    outcomes = [pushed.outcomes[event.guid] for event in events]
-    await queries.insert_events(
+async def _append(
+    db: Connection, events: Sequence[Event], outcomes: Mapping[str, Outcome], source: Source
+) -> Receipt | None:
+    """Writes the events into the log; None where one of them is there already."""
+    happened = [outcomes[event.guid] for event in events]
+    digests = [digest_of(event) for event in events]
+    mentions = [(guid, place) for place, event in enumerate(events, 1) for guid in event.mentions]
+    row = await queries.append_events(
         db,
         [
-            [event.seq for event in events],
             [event.guid for event in events],
             [event.entity_guid for event in events],
             [event.type for event in events],
@@ -336,20 +357,49 @@ async def _write(db: Connection, pushed: Pushed, digests: list[bytes], source: S
             [event.user_id for event in events],
             [event.base_seq for event in events],
             digests,
-            [outcome.kind for outcome in outcomes],
-            [outcome.reason for outcome in outcomes],
+            [outcome.kind for outcome in happened],
+            [outcome.reason for outcome in happened],
         ],
+        [guid for guid, _ in mentions],
+        [place for _, place in mentions],
+        digests=b"".join(digests),
         account=source.account,
         device_id=source.device_id,
         at=source.at,
     )
-    mentions = [(guid, event.seq) for event in events for guid in event.mentions]
-    await queries.insert_mentions(db, [guid for guid, _ in mentions], [seq for _, seq in mentions])
-    await queries.write_entities(db, entity_rows(pushed.entities.values()))
+    return _receipt(row) if row["added"] == len(events) else None
 
 
-async def _count(db: Connection, before: dict[str, str | None], entities: dict[str, Entity]) -> None:
-    """Carries over into the counts which entities came and went."""
+def _receipt(row: Row) -> Receipt:
+    return Receipt(row["epoch"], row["first"], row["last"], row["link"], row["previous"])
+
+
+@dataclass(frozen=True, slots=True)
+class _EntityRows:
+    """Entities as they are written: how many are new, both kinds as JSON, and what it changes in the counts."""
+
+    number_new: int
+    new: str
+    changed: str
+    forms: list[str]
+    changes: list[int]
+
+    @classmethod
+    def of(cls, entities: Mapping[str, Entity], forms_before: Mapping[str, str | None]) -> "_EntityRows":
+        new = [entity for guid, entity in entities.items() if guid not in forms_before]
+        changed = [entity for guid, entity in entities.items() if guid in forms_before]
+        counts = sorted(_changed_counts(entities, forms_before).items())
+        return cls(
+            len(new),
+            entity_rows(new),
+            entity_rows(changed),
+            [form for form, _ in counts],
+            [change for _, change in counts],
+        )
+
+
+def _changed_counts(entities: Mapping[str, Entity], before: Mapping[str, str | None]) -> dict[str, int]:
+    """Which forms have more or fewer live entities than before."""
     changes: Counter[str] = Counter()
     for guid, entity in entities.items():
         if (form := form_of(entity)) != before.get(guid):
@@ -357,6 +407,10 @@ async def _count(db: Connection, before: dict[str, str | None], entities: dict[s
                 changes[form] += 1
             if (old := before.get(guid)) is not None:
                 changes[old] -= 1
-    changed = sorted((form, change) for form, change in changes.items() if change)
-    if changed:
-        await queries.add_to_counts(db, [form for form, _ in changed], [change for _, change in changed])
+    return {form: change for form, change in changes.items() if change}
+
+
+async def _write_entities(db: Connection, rows: _EntityRows, after: int) -> bool:
+    """Whether all could be written: not where one that was new is there already."""
+    added = await queries.write_entities(db, rows.new, rows.changed, rows.forms, rows.changes, after=after)
+    return added == rows.number_new

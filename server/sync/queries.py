@@ -9,34 +9,6 @@ from server.db.connection import Row
 # The head
 
 
-async def take_numbers(
-    db: Connection, *, count: int, digests: bytes, account: str, device_id: str, at: datetime
-) -> int:
-    """Moves the head on by `count`, links the push into the chain, and returns the number before its first event.
-
-    The head's row stays locked until the commit, so that numbers become visible in their order.
-    """
-    return int(
-        await db.fetchval(
-            """
-            WITH moved AS (
-                UPDATE sync_head
-                SET head = head + $1, link = sha256(link || int8send(head + 1) || $2)
-                RETURNING head, link, epoch
-            )
-            INSERT INTO pushes (last_seq, first_seq, epoch, account, device_id, received_at, link)
-            SELECT head, head - $1 + 1, epoch, $3, $4, $5, link FROM moved
-            RETURNING first_seq - 1
-            """,
-            count,
-            digests,
-            account,
-            device_id,
-            at,
-        )
-    )
-
-
 async def get_head(db: Connection) -> Row:
     """epoch, base, head, link, carrier_key, and not_before: when the log began, where another one had its id before."""
     row = await db.fetchrow(
@@ -74,16 +46,115 @@ _EVENT_COLUMNS = (
 )
 
 
-async def known_guids(db: Connection, guids: Sequence[str]) -> set[str]:
-    """Which of the events are in the log already."""
-    rows = await db.fetch("SELECT guid FROM events WHERE guid = ANY($1)", guids)
-    return {row["guid"] for row in rows}
+async def list_known(db: Connection, guids: Sequence[str]) -> list[Row]:
+    """Those of the events that are in the log already: guid, digest, seq."""
+    return await db.fetch("SELECT guid, digest, seq FROM events WHERE guid = ANY($1)", guids)
 
 
-async def known_digests(db: Connection, guids: Sequence[str]) -> dict[str, bytes]:
-    """Of the events that are in the log already: their digests by guid."""
-    rows = await db.fetch("SELECT guid, digest FROM events WHERE guid = ANY($1)", guids)
-    return {row["guid"]: row["digest"] for row in rows}
+async def find_push(db: Connection, seq: int) -> Row | None:
+    """The push that brought the event with this number: epoch, first, last, link, previous."""
+    return await db.fetchrow(
+        """
+        SELECT p.epoch, p.first_seq AS first, p.last_seq AS last, p.link,
+               coalesce((SELECT b.link FROM pushes b WHERE b.last_seq = p.first_seq - 1), '') AS previous
+        FROM pushes p WHERE p.last_seq >= $1 AND p.first_seq <= $1 ORDER BY p.last_seq LIMIT 1
+        """,
+        seq,
+    )
+
+
+async def begin_push(db: Connection, guids: Sequence[str], *, account: str, device_id: str, at: datetime) -> Row:
+    """Notes that the device pushes, and answers what has to be known before its events are looked at.
+
+    epoch, base, head, carrier_key, not_before (as in `get_head`), served_seq (the number the device was last served up
+    to, None when it never pulled), and of the events that are in the log already: guids, digests and seqs.
+    """
+    row = await db.fetchrow(
+        """
+        WITH noted AS (
+            INSERT INTO devices (id, account, last_push) VALUES ($2, $3, $4)
+            ON CONFLICT (account, id) DO UPDATE SET last_push = excluded.last_push
+            RETURNING served_seq
+        )
+        SELECT h.epoch, h.base, h.head, h.carrier_key,
+               (SELECT value::bigint FROM settings WHERE name = 'not-before') AS not_before,
+               (SELECT served_seq FROM noted) AS served_seq,
+               known.guids, known.digests, known.seqs
+        FROM sync_head h, (
+            SELECT array_agg(guid) AS guids, array_agg(digest) AS digests, array_agg(seq) AS seqs
+            FROM events WHERE guid = ANY($1)
+        ) AS known
+        """,
+        guids,
+        device_id,
+        account,
+        at,
+    )
+    assert row is not None
+    return row
+
+
+async def append_events(
+    db: Connection,
+    columns: Sequence[Sequence[object]],
+    mentioned: Sequence[str],
+    mentioning: Sequence[int],
+    *,
+    digests: bytes,
+    account: str,
+    device_id: str,
+    at: datetime,
+) -> Row:
+    """Moves the head on, and writes the events with the numbers behind it; the head stays locked until the commit.
+
+    So numbers become visible in their order. `columns` are the events', in the order of the statement; the n-th of
+    `mentioned` is an entity of which the event at place `mentioning[n]` (from 1) speaks. Answers added (how many
+    events are new: where that is less than all, the caller has to give everything up), and the push's link in the
+    chain: epoch, first, last, link, previous.
+    """
+    row = await db.fetchrow(
+        """
+        WITH moved AS (
+            UPDATE sync_head
+            SET head = head + cardinality($1::text[]), previous = link,
+                link = sha256(link || int8send(head + 1) || $16)
+            RETURNING head - cardinality($1::text[]) AS before, head, epoch, link, previous
+        ),
+        added AS (
+            INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
+                                user_id, base_seq, digest, outcome, reason, account, device_id, received_at)
+            SELECT m.before + n.place, n.guid, n.entity_guid, n.type, n.data, n.applied, n.timestamp, n.timestamp_ms,
+                   n.effective_ms, n.user_id, n.base_seq, n.digest, n.outcome, n.reason, $17, $18, $19
+            FROM moved m, unnest(
+                $1::text[], $2::text[], $3::text[], $4::json[], $5::json[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::text[], $10::bigint[], $11::bytea[], $12::text[], $13::text[]
+            ) WITH ORDINALITY AS n (guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
+                                    user_id, base_seq, digest, outcome, reason, place)
+            ON CONFLICT (guid) DO NOTHING
+            RETURNING 1
+        ),
+        noted AS (
+            INSERT INTO mentions (entity_guid, seq)
+            SELECT n.entity_guid, m.before + n.place
+            FROM moved m, unnest($14::text[], $15::bigint[]) AS n (entity_guid, place)
+        ),
+        linked AS (
+            INSERT INTO pushes (last_seq, first_seq, epoch, account, device_id, received_at, link)
+            SELECT head, before + 1, epoch, $17, $18, $19, link FROM moved
+        )
+        SELECT (SELECT count(*) FROM added) AS added, epoch, before + 1 AS first, head AS last, link, previous
+        FROM moved
+        """,
+        *columns,
+        mentioned,
+        mentioning,
+        digests,
+        account,
+        device_id,
+        at,
+    )
+    assert row is not None
+    return row
 
 
 async def list_foreign(db: Connection, guids: Sequence[str]) -> set[str]:
@@ -97,32 +168,6 @@ async def list_foreign(db: Connection, guids: Sequence[str]) -> set[str]:
         guids,
     )
     return {row["guid"] for row in rows}
-
-
-async def insert_events(
-    db: Connection, columns: Sequence[Sequence[object]], *, account: str, device_id: str, at: datetime
-) -> None:
-    """Adds events of one push, given as columns in the order of the statement."""
-    await db.execute(
-        """
-        INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
-                            user_id, base_seq, digest, outcome, reason, account, device_id, received_at)
-        SELECT n.*, $15, $16, $17
-        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::json[], $6::json[], $7::text[],
-                    $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bytea[], $13::text[], $14::text[]) AS n
-        """,
-        *columns,
-        account,
-        device_id,
-        at,
-    )
-
-
-async def insert_mentions(db: Connection, guids: Sequence[str], seqs: Sequence[int]) -> None:
-    """Notes which event speaks of which entity."""
-    await db.execute(
-        "INSERT INTO mentions (entity_guid, seq) SELECT * FROM unnest($1::text[], $2::bigint[])", guids, seqs
-    )
 
 
 async def update_outcomes(db: Connection, rows: Sequence[tuple[str, str, str]]) -> None:
@@ -206,18 +251,13 @@ async def return_to_savepoint(db: Connection) -> None:
     await db.execute("ROLLBACK TO SAVEPOINT before_locks")
 
 
-async def lock_entities(db: Connection, guids: Sequence[str]) -> None:
-    """Locks the entities until the end of the transaction, in the order given; unknown ones get a placeholder.
+async def lock_entities(db: Connection, guids: Sequence[str]) -> list[Row]:
+    """The entities as they stand, locked until the end of the transaction in the order of their guids.
 
-    Given in sorted order, two pushes never wait for each other in a circle.
+    So two pushes never wait for each other in a circle. One that is nowhere yet cannot be locked: who comes later of
+    two pushes that make it finds out by `write_entities`.
     """
-    await db.execute(
-        """
-        INSERT INTO entities (guid) SELECT unnest($1::text[])
-        ON CONFLICT (guid) DO UPDATE SET guid = excluded.guid WHERE false
-        """,
-        guids,
-    )
+    return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities WHERE guid = ANY($1) ORDER BY guid FOR UPDATE", guids)
 
 
 async def list_entities(db: Connection, guids: Sequence[str]) -> list[Row]:
@@ -262,35 +302,52 @@ async def list_connected(db: Connection, guids: Iterable[str]) -> set[str]:
     return {row["guid"] for row in rows}
 
 
-async def write_entities(db: Connection, rows: str) -> None:
-    """Overwrites entities; `rows` is a JSON list of objects with the columns of the table."""
-    await db.execute(
-        """
-        UPDATE entities e
-        SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
-            external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
-            parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
-            deaths = n.deaths, fed_seq = n.fed_seq, name_parts = n.name_parts
-        FROM jsonb_to_recordset($1::jsonb) AS n (
-            guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
-            version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
-            born jsonb, deaths integer, fed_seq bigint, name_parts text[])
-        WHERE e.guid = n.guid
-        """,
-        rows,
-    )
+_ENTITY_RECORD = """
+    guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
+    version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
+    born jsonb, deaths integer, fed_seq bigint, name_parts text[]"""
 
 
-async def add_to_counts(db: Connection, forms: Sequence[str], changes: Sequence[int]) -> None:
-    """Adds to how many live entities there are of each form."""
-    await db.execute(
-        """
-        INSERT INTO entity_counts (form, n) SELECT * FROM unnest($1::text[], $2::bigint[])
-        ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
+async def write_entities(
+    db: Connection, new: str, changed: str, forms: Sequence[str], changes: Sequence[int], *, after: int = 0
+) -> int:
+    """Adds new entities, overwrites changed ones, and adds to how many live ones there are of each form.
+
+    Both are JSON lists of objects with the columns of the table, except that fed_seq counts from `after`. Answers how
+    many entities were added: one that is there already is left alone, and the caller has to give everything up.
+    """
+    added = await db.fetchval(
+        f"""
+        WITH added AS (
+            INSERT INTO entities ({ENTITY_COLUMNS}, name_parts)
+            SELECT guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids,
+                   updated_ms, newest, born, deaths, $5 + fed_seq, name_parts
+            FROM jsonb_to_recordset($1::jsonb) AS n ({_ENTITY_RECORD})
+            ON CONFLICT (guid) DO NOTHING
+            RETURNING 1
+        ),
+        changed AS (
+            UPDATE entities e
+            SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
+                external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
+                parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
+                deaths = n.deaths, fed_seq = $5 + n.fed_seq, name_parts = n.name_parts
+            FROM jsonb_to_recordset($2::jsonb) AS n ({_ENTITY_RECORD})
+            WHERE e.guid = n.guid
+        ),
+        counted AS (
+            INSERT INTO entity_counts (form, n) SELECT * FROM unnest($3::text[], $4::bigint[])
+            ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
+        )
+        SELECT count(*) FROM added
         """,
+        new,
+        changed,
         forms,
         changes,
+        after,
     )
+    return int(added)
 
 
 async def replace_all_entities(db: Connection) -> None:
@@ -397,21 +454,6 @@ async def list_quarantine(db: Connection, before: int, limit: int, most_raw: int
 async def find_quarantined(db: Connection, entry_id: int) -> Row | None:
     """One entry with the whole of its raw."""
     return await db.fetchrow(f"SELECT {_QUARANTINE_COLUMNS}, raw FROM quarantine WHERE id = $1", entry_id)
-
-
-async def note_push(db: Connection, device_id: str, account: str, at: datetime) -> int | None:
-    """Notes that the device pushed; returns the number it was last served up to, None when it never pulled."""
-    served: int | None = await db.fetchval(
-        """
-        INSERT INTO devices (id, account, last_push) VALUES ($1, $2, $3)
-        ON CONFLICT (account, id) DO UPDATE SET last_push = excluded.last_push
-        RETURNING served_seq
-        """,
-        device_id,
-        account,
-        at,
-    )
-    return served
 
 
 async def note_pull(db: Connection, device_id: str, account: str, at: datetime, served_seq: int) -> None:

@@ -22,13 +22,22 @@ class RebuildReport:
     differing: list[str]
 
 
-async def rebuild(db: Connection) -> RebuildReport:
-    """Folds the log onto nothing and puts the result in place of what stands, whatever that is.
+@dataclass(frozen=True, slots=True)
+class Refolded:
+    """What the log gives when it is folded onto nothing, beside what stands.
 
-    Pushes wait meanwhile. Where anything differed a new epoch begins, because devices may hold what stood there.
+    `rows` is the log, `entities` what stands for it then, `differing` the entities that stand otherwise, `outcomes` the
+    events that have another outcome, as (guid, outcome, reason).
     """
-    await queries.lock_all_entities(db)
-    await queries.lock_head(db)
+
+    rows: list[Row]
+    entities: dict[str, Entity]
+    differing: list[str]
+    outcomes: list[tuple[str, str, str]]
+
+
+async def refold(db: Connection) -> Refolded:
+    """Folds the whole log onto nothing and changes nothing. All of it is held in memory."""
     before = {row["guid"]: entity_from(row) for row in await queries.list_all_entities(db)}
     rows: list[Row] = []
     while batch := await queries.list_events_between(db, rows[-1]["seq"] if rows else 0, _BATCH):
@@ -48,12 +57,23 @@ async def rebuild(db: Connection) -> RebuildReport:
         entities[guid] = Entity(guid, fed_seq=before[guid].fed_seq)
         if before[guid] != entities[guid]:
             differing.append(guid)
-    await _replace(db, entities)
-    if differing:
+    return Refolded(rows, entities, sorted(differing), changed_outcomes(rows, folded))
+
+
+async def rebuild(db: Connection) -> RebuildReport:
+    """Folds the log onto nothing and puts the result in place of what stands, whatever that is.
+
+    Pushes wait meanwhile. Where anything differed a new epoch begins, because devices may hold what stood there.
+    """
+    await queries.lock_all_entities(db)
+    await queries.lock_head(db)
+    folded = await refold(db)
+    await _replace(db, folded.entities)
+    if folded.differing:
         await begin_epoch(db)
-    if changed := changed_outcomes(rows, folded):
-        await queries.update_outcomes(db, changed)
-    return RebuildReport(len(rows), len(entities), sorted(differing))
+    if folded.outcomes:
+        await queries.update_outcomes(db, folded.outcomes)
+    return RebuildReport(len(folded.rows), len(folded.entities), folded.differing)
 
 
 async def _replace(db: Connection, entities: dict[str, Entity]) -> None:
@@ -61,8 +81,5 @@ async def _replace(db: Connection, entities: dict[str, Entity]) -> None:
     everything = sorted(entities.values(), key=lambda entity: entity.guid)
     for at in range(0, len(everything), _BATCH):
         part = everything[at : at + _BATCH]
-        await queries.lock_entities(db, [entity.guid for entity in part])
-        await queries.write_entities(db, entity_rows(part))
-    counts = Counter(form for entity in everything if (form := form_of(entity)) is not None)
-    if counts:
-        await queries.add_to_counts(db, list(counts), list(counts.values()))
+        counts = Counter(form for entity in part if (form := form_of(entity)) is not None)
+        await queries.write_entities(db, entity_rows(part), "[]", list(counts), list(counts.values()))

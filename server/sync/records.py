@@ -35,6 +35,12 @@ def event_from(row: Row) -> Event:
 
 def digest_of(event: Event) -> bytes:
     """SHA-256 over the RFC 8785 form of what was pushed. The chain links digests, so contents may be erased later."""
+    if not event.digest:
+        event.digest = _digest(event)
+    return event.digest
+
+
+def _digest(event: Event) -> bytes:
     pushed = {
         "guid": event.guid,
         "entityGuid": event.entity_guid,

@@ -48,7 +48,7 @@ class Log:
             for table in await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", self.scope.schema):
                 if table["tablename"] not in ("_migrations", "sync_head"):
                     await db.execute(f'DELETE FROM "{table["tablename"]}"')
-            await db.execute("UPDATE sync_head SET epoch = 'one', base = $1, head = 0, link = ''", BASE)
+            await db.execute("UPDATE sync_head SET epoch = 'one', base = $1, head = 0, link = '', previous = ''", BASE)
 
     async def push(self, events: Sequence[Event], source: Source = SOURCE) -> Pushed:
         async with self.inside() as db:

@@ -7,12 +7,10 @@ from hashlib import sha256
 from itertools import permutations
 from random import Random
 
-import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.db.errors import problem_of
 from server.sync.event import Event
 from server.sync.fold import Entity, Folded, fold
 from server.sync.push import Source, push
@@ -279,16 +277,16 @@ async def test_two_pushes_on_one_new_entity_see_each_other(log: Log) -> None:
     await assert_holds(log, events)
 
 
-async def test_push_with_a_guid_that_another_is_just_using_is_told_to_try_again(log: Log) -> None:
+async def test_guid_that_another_push_is_just_using_counts_once_and_the_first_stands(log: Log) -> None:
+    first = event("create-individual", "ann", {"name": "Ann"}, guid="one")
     async with log.inside() as db:
-        await push(db, [event("create-individual", "ann", {"name": "Ann"}, guid="one")], SOURCE)
-        other = asyncio.create_task(log.push([event("create-individual", "ben", {"name": "Ben"}, guid="one")]))
+        await push(db, [first], SOURCE)
+        second = event("create-individual", "ben", {"name": "Ben"}, guid="one")
+        other = asyncio.create_task(log.push([second, event("create-individual", "cy", {"name": "Cy"}, guid="two")]))
         await waiting_for_a_lock(log)
-    with pytest.raises(asyncpg.UniqueViolationError) as caught:
-        await other
-    problem = problem_of(caught.value)
-    assert problem is not None
-    assert (problem.status, problem.code) == (503, "database.try-again")
+    pushed = await other
+    assert [each.guid for each in pushed.events] == ["two"]
+    await assert_holds(log, [first, event("create-individual", "cy", {"name": "Cy"}, guid="two")])
 
 
 async def test_rebuilding_waits_for_pushes_and_they_for_it(log: Log) -> None:

@@ -6,7 +6,8 @@ import pytest
 from server.kit.strict_json import dump_json
 from server.sync.old_clients.feed import pull
 from server.sync.old_clients.marks import CARRIERS, GROUP_CARRIER, new_mark
-from server.sync.old_clients.receive import Fate, receive
+from server.sync.old_clients.receive import receive
+from server.sync.receiving import Fate
 from tests.server.sync.conftest import KEY, SOURCE, Log
 
 TOLERANCE = timedelta(minutes=5)
@@ -27,8 +28,7 @@ def raw(guid: str, **changes: Any) -> dict[str, Any]:
 
 async def fates_of(log: Log, *raws: Any) -> list[Fate]:
     async with log.inside() as db:
-        fates, _ = await receive(db, raws, SOURCE, TOLERANCE)
-    return fates
+        return (await receive(db, raws, SOURCE, TOLERANCE)).fates
 
 
 async def statuses(log: Log, *raws: Any) -> list[tuple[str, str]]:

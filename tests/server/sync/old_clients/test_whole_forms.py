@@ -29,7 +29,7 @@ async def send(log: Log, device: str, type_: str, data: dict[str, Any], *, minut
         "userId": device,
     }
     async with log.inside() as db:
-        (fate,), _ = await receive(db, [event], Source(device, device, AT), TOLERANCE)
+        (fate,) = (await receive(db, [event], Source(device, device, AT), TOLERANCE)).fates
     return fate.status
 
 
