@@ -42,11 +42,16 @@ async def find_pairs(db: Connection, pushed: Pushed, source: Source) -> None:
     rules = rules_from(await find_setting(db, "duplicates"))
     live = (entity for entity in pushed.entities.values() if entity.state == LIVE)
     keys = {each.guid: keys_of(each.entity_name or each.type, each.name, each.data, rules) for each in live}
-    guids = list(pushed.entities)
-    await _replace_keys(db, guids, keys)
+    # An entity that has just come has neither keys nor pairs that could go.
+    known = [guid for guid in pushed.entities if pushed.fed_before[guid]]
+    keyed = [guid for guid, own in keys.items() if own]
+    if known or keyed:
+        await _replace_keys(db, known, keys)
     await _settle(db, _settlements(pushed.events), source.account, source.at)
-    await queries.open_pairs(db, guids, source.at)
-    await queries.close_pairs(db, guids)
+    if keyed:
+        await queries.open_pairs(db, keyed, source.at)
+    if known:
+        await queries.close_pairs(db, known)
 
 
 async def load_and_find_pairs(

@@ -75,6 +75,8 @@ def rules_from(setting: str | None) -> tuple[Rule, ...]:
 
 def keys_of(form: str, name: str, data: Mapping[str, Any], rules: Sequence[Rule]) -> set[Key]:
     """The keys of a record: one for each rule of its form under which all fields say something."""
+    if not rules:
+        return set()
     record = _Record(name, data)
     return {
         Key(_hash(form, rule.label, *values), rule.label)

@@ -17,7 +17,7 @@ def name_parts(name: str) -> list[str]:
     """
     name = name.lower()[:_LONGEST_NAME]
     parts = _runs(name, NAME_PART)
-    if max(name, default="") >= _SHORT_WORDS_FROM:
+    if not name.isascii() and max(name) >= _SHORT_WORDS_FROM:
         for length in range(1, NAME_PART):
             parts |= {run for run in _runs(name, length) if _is_wordlike(run)}
     return sorted(parts)

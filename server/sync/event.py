@@ -16,6 +16,7 @@ RESOLVE_DUPLICATE = "resolve-duplicate"
 CREATES = frozenset({CREATE_INDIVIDUAL, CREATE_GROUP})
 UPDATES = frozenset({UPDATE_INDIVIDUAL, UPDATE_GROUP})
 LISTS_MEMBERS = frozenset({CREATE_GROUP, UPDATE_GROUP, ADD_MEMBER})
+_SPEAKS_OF_OTHERS = LISTS_MEMBERS | {REMOVE_MEMBER, RESOLVE_DUPLICATE}
 BUILT_IN = CREATES | UPDATES | {ADD_MEMBER, REMOVE_MEMBER, DELETE_ENTITY, RESOLVE_DUPLICATE}
 
 Data = dict[str, Any]
@@ -49,7 +50,8 @@ class Event:
     place: Place = field(init=False)
 
     def __post_init__(self) -> None:
-        self.mentions = tuple(dict.fromkeys((self.entity_guid, *_others(self.type, self.data))))
+        others = _others(self.type, self.data) if self.type in _SPEAKS_OF_OTHERS else ()
+        self.mentions = tuple(dict.fromkeys((self.entity_guid, *others))) if others else (self.entity_guid,)
         self.place = (self.effective_ms, self.timestamp_ms, self._rank(), self.guid)
 
     @property

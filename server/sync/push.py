@@ -66,7 +66,7 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
     guids = _mentioned(batch)
     while batch:
         await queries.set_savepoint(db)
-        locked = await _lock(db, guids)
+        locked = await _Locked.by(db, guids)
         reach = await _Reach.of(db, batch, locked)
         if reach.guids <= guids and (pushed := await _fold_and_write(db, batch, reach, locked, source)):
             return pushed
@@ -81,9 +81,17 @@ def _mentioned(events: Iterable[Event]) -> set[str]:
     return {guid for event in events for guid in event.mentions}
 
 
-async def _lock(db: Connection, guids: Iterable[str]) -> dict[str, Entity]:
-    """The entities as they stand, locked; only those that are somewhere."""
-    return {row["guid"]: entity_from(row) for row in await queries.lock_entities(db, sorted(guids))}
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """What was locked: the guids that were asked for, and those of the entities that are there, as they stand."""
+
+    guids: frozenset[str]
+    entities: dict[str, Entity]
+
+    @classmethod
+    async def by(cls, db: Connection, guids: Iterable[str]) -> "_Locked":
+        rows = await queries.lock_entities(db, sorted(guids))
+        return cls(frozenset(guids), {row["guid"]: entity_from(row) for row in rows})
 
 
 @dataclass(slots=True)
@@ -100,7 +108,7 @@ class _Reach:
     history: dict[str, list[tuple[Event, Outcome]]]
 
     @classmethod
-    async def of(cls, db: Connection, batch: Sequence[Event], locked: Mapping[str, Entity]) -> "_Reach":
+    async def of(cls, db: Connection, batch: Sequence[Event], locked: _Locked) -> "_Reach":
         going = await _going_with_removals(db, batch)
         guids = _mentioned(batch).union(*(each.guids for each in going))
         entities = await _read(db, guids, locked)
@@ -152,11 +160,11 @@ def _by_mention(events: Iterable[Event]) -> dict[str, list[Event]]:
     return found
 
 
-async def _read(db: Connection, guids: Iterable[str], locked: Mapping[str, Entity]) -> dict[str, Entity]:
+async def _read(db: Connection, guids: Iterable[str], locked: _Locked) -> dict[str, Entity]:
     """The entities as they stand, one that is nowhere yet as nothing. Those that have been locked are known already."""
-    entities = {guid: locked.get(guid) or Entity(guid) for guid in guids}
-    if unlocked := [guid for guid in entities if guid not in locked]:
-        for row in await queries.list_entities(db, unlocked):
+    entities = {guid: locked.entities.get(guid) or Entity(guid) for guid in guids}
+    if unlocked := entities.keys() - locked.guids:
+        for row in await queries.list_entities(db, list(unlocked)):
             entities[row["guid"]] = entity_from(row)
     return entities
 
@@ -253,14 +261,16 @@ async def _connected(db: Connection, guids: set[str], touches: Sequence[set[str]
 
 
 async def _fold_and_write(
-    db: Connection, batch: list[Event], reach: _Reach, locked: Mapping[str, Entity], source: Source
+    db: Connection, batch: list[Event], reach: _Reach, locked: _Locked, source: Source
 ) -> Pushed | None:
     """What the push did; None where another one brought one of its events, or made one of its entities, meanwhile."""
-    forms = {guid: form_of(entity) for guid, entity in locked.items()}
-    fed_before = {guid: entity.fed_seq for guid, entity in locked.items()}
+    forms = {guid: form_of(entity) for guid, entity in locked.entities.items()}
+    fed_before = {guid: entity.fed_seq for guid, entity in locked.entities.items()}
     folding = _Folding(batch, reach)
     folding.fold_onto_rows()
     moved = await folding.fold_anew(db)
+    if moved is None:
+        return None
     touched = folding.touched_entities()
     appending = _append(db, batch, folding.outcomes, source)
     # Until the log is written, what else is to be written is got ready.
@@ -300,13 +310,18 @@ class _Folding:
         for event_guid, touched in folded.touched.items():
             self._touch(touched, self._index[event_guid])
 
-    async def fold_anew(self, db: Connection) -> list[tuple[str, str, str]]:
-        """Folds the connected set that late events are entangled with from the log; gives the outcomes that moved."""
+    async def fold_anew(self, db: Connection) -> list[tuple[str, str, str]] | None:
+        """Folds the connected set that late events are entangled with from the log; gives the outcomes that moved.
+
+        None where the log reaches further by now: another push made an entity that was not there to be locked.
+        """
         if not self._anew:
             return []
         rows = await queries.list_events_of(db, self._reach.anew)
         entities: dict[str, Entity] = {}
         folded = fold(entities, [*(event_from(row) for row in rows), *self._anew])
+        if not entities.keys() <= self._reach.entities.keys():
+            return None
         last = 0
         for event in self._anew:
             self.outcomes[event.guid] = folded.outcomes[event.guid]
