@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP = $$(test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: help run demo test check lint types floors tests bench fix lock clean
+.PHONY: help run demo test check lint types floors tests bench crash fix lock clean
 
 help: ## Show this list
 	@echo "Croft: a schema-per-tenant sync server for offline-first field data"
@@ -51,8 +51,11 @@ floors: $(VENV)/.developing
 tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
-bench: $(VENV)/.developing ## Measure pushes against the same rows written by plain SQL
-	@$(BIN)/python -m tests.bench.push
+bench: $(VENV)/.developing ## Measure against a floor of plain SQL; OPTIONS=--quick takes a minute, not a quarter of an hour
+	@$(BIN)/python -m tests.bench $(OPTIONS)
+
+crash: $(VENV)/.developing ## Kill server and database under load, 100 times or CROFT_CRASHES
+	CROFT_CRASHES=$${CROFT_CRASHES:-100} $(BIN)/pytest tests/journeys/test_crashes.py -s -k acknowledged_is_lost
 
 fix: $(VENV)/.developing ## Mend style and order of imports where a tool can
 	$(BIN)/ruff check --fix .

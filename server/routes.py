@@ -11,9 +11,12 @@ from server.auth import api as auth
 from server.auth.model import Credentials, LoginAnswer, Message
 from server.auth.sessions import Sessions
 from server.auth.tokens import Tokens
+from server.conflicts import api as conflicts
+from server.conflicts.finding import note_conflicts
+from server.conflicts.model import Choice, Conflict, ConflictsQuery, History, HistoryQuery
 from server.db import Database
 from server.duplicates import api as duplicates
-from server.duplicates.finding import find_pairs, load_and_find_pairs
+from server.duplicates.finding import load_and_find_pairs
 from server.duplicates.gate import blocking
 from server.duplicates.model import PairsQuery, PotentialDuplicate, Resolution, Resolved
 from server.entities import api as entities
@@ -29,6 +32,8 @@ from server.entities.model import (
 from server.health import api as health
 from server.health.model import Health, Readiness
 from server.http.route import Handler, Route
+from server.live import api as live
+from server.live.hub import Hub
 from server.metrics import api as metrics
 from server.metrics.exposition import Exposition
 from server.metrics.sync import SyncMetrics
@@ -37,6 +42,7 @@ from server.openapi.api import Reference
 from server.roles.permissions import Permission
 from server.sync import api as sync
 from server.sync.v2 import api as sync_v2
+from server.sync.v2.model import PulledPage, PullQuery, SnapshotQuery
 from server.tenants import api as apps
 from server.tenants import artifacts
 from server.tenants import operating as tenants
@@ -68,10 +74,12 @@ class Parts:
     database: Database
     tokens: Tokens
     registry: CollectorRegistry
+    exposition: Exposition
     session_lifetime: timedelta
     bcrypt_cost: int
     clock_tolerance: timedelta
     counts: EntityCounts
+    live: Hub
     metrics_token: str | None
 
 
@@ -86,6 +94,7 @@ def routes(parts: Parts) -> list[Route]:
         *_tenants(parts),
         *_sync(parts, sync_metrics),
         *_sync_v2(parts, sync_metrics),
+        *_conflicts(),
         *_entities(),
         *_duplicates(),
     ]
@@ -398,13 +407,14 @@ def _sync(parts: Parts, metrics: SyncMetrics) -> list[Route]:
             partial(
                 sync.push,
                 tolerance=parts.clock_tolerance,
-                follow=find_pairs,
+                follow=note_conflicts,
                 metrics=metrics,
             ),
             Permission.SYNC_PUSH,
             "Push events",
             "sync",
             body=sync.PushBody,
+            compressed=True,
             answers={200: sync.PushAnswer},
             problems=(409,),
         ),
@@ -481,12 +491,14 @@ def _sync_v2(parts: Parts, metrics: SyncMetrics) -> list[Route]:
         Route(
             "POST",
             "/api/v2/sync/push",
-            partial(sync_v2.push, tolerance=parts.clock_tolerance, follow=find_pairs, metrics=metrics),
+            partial(sync_v2.push, tolerance=parts.clock_tolerance, follow=note_conflicts, metrics=metrics),
             Permission.SYNC_PUSH,
             "Push events",
             "sync v2",
             query=sync_v2.EpochQuery,
             body=sync_v2.EventsBody,
+            lines="events",
+            compressed=True,
             answers={200: sync_v2.TakenAnswer},
             problems=(409, 410),
         ),
@@ -500,6 +512,47 @@ def _sync_v2(parts: Parts, metrics: SyncMetrics) -> list[Route]:
             write=False,
             answers={200: sync_v2.ReceiptAnswer},
             problems=(404,),
+        ),
+        Route(
+            "GET",
+            "/api/v2/sync/pull",
+            sync_v2.pull,
+            Permission.SYNC_PULL,
+            "Pull the log from a cursor on, and the entities fed in it",
+            "sync v2",
+            scope="stream",
+            write=False,
+            query=PullQuery,
+            answers={200: PulledPage, 304: None},
+            streamed=True,
+            problems=(410,),
+        ),
+        Route(
+            "GET",
+            "/api/v2/sync/snapshot",
+            sync_v2.snapshot,
+            Permission.SYNC_PULL,
+            "Every live entity, to begin with",
+            "sync v2",
+            scope="stream",
+            write=False,
+            query=SnapshotQuery,
+            answers={200: None},
+            problems=(410,),
+            media_type="application/x-ndjson",
+        ),
+        Route(
+            "GET",
+            "/api/v2/sync/live",
+            partial(live.listen, hub=parts.live),
+            Permission.SYNC_PULL,
+            "Be told when there is more to pull, by server-sent events",
+            "sync v2",
+            scope="stream",
+            write=False,
+            query=live.LiveQuery,
+            problems=(410, 429),
+            media_type="text/event-stream",
         ),
     ]
 
@@ -556,7 +609,6 @@ def _duplicates() -> list[Route]:
             Permission.DUPLICATES_READ,
             "List pairs of entities that may be the same, the newest first",
             "duplicates",
-            write=False,
             query=PairsQuery,
             answers={200: list[PotentialDuplicate]},
         ),
@@ -574,10 +626,48 @@ def _duplicates() -> list[Route]:
     ]
 
 
+def _conflicts() -> list[Route]:
+    return [
+        Route(
+            "GET",
+            conflicts.PATH,
+            conflicts.list_conflicts,
+            Permission.CONFLICTS_READ,
+            "List fields that devices changed without having seen each other's change, the newest first",
+            "conflicts",
+            write=False,
+            query=ConflictsQuery,
+            answers={200: list[Conflict]},
+        ),
+        Route(
+            "POST",
+            f"{conflicts.PATH}/{{conflict}}/choose",
+            partial(conflicts.choose_value, follow=note_conflicts),
+            Permission.CONFLICTS_SETTLE,
+            "Settle a conflict: say which value is to stand",
+            "conflicts",
+            body=Choice,
+            answers={200: Conflict},
+            problems=(404, 409),
+        ),
+        Route(
+            "GET",
+            f"{entities.PATH}/{{guid:text}}/history",
+            conflicts.show_history,
+            Permission.ENTITIES_READ,
+            "How an entity came to be what it is, field by field",
+            "entities",
+            write=False,
+            query=HistoryQuery,
+            answers={200: History},
+            problems=(404,),
+        ),
+    ]
+
+
 def _operating(parts: Parts, table: list[Route]) -> list[Route]:
     """Routes of whoever runs the server; `table` is the whole table, which they describe."""
     reference = Reference(table)
-    exposition = Exposition(parts.registry, parts.database)
 
     def line(path: str, handler: Handler, summary: str, *, tag: str = "operating", **more: Any) -> Route:
         return Route(
@@ -594,10 +684,10 @@ def _operating(parts: Parts, table: list[Route]) -> list[Route]:
         ),
         line(
             "/metrics",
-            partial(metrics.read_metrics, exposition=exposition, token=parts.metrics_token),
+            partial(metrics.read_metrics, exposition=parts.exposition, token=parts.metrics_token),
             "Metrics for Prometheus, for whoever shows METRICS_TOKEN as Bearer",
             problems=(401, 404),
-            media_type=exposition.media_type,
+            media_type=Exposition.media_type,
         ),
         line(
             "/openapi.json",

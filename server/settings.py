@@ -54,9 +54,27 @@ class Settings(BaseSettings):
         description="Address of the same database past any PgBouncer, for migrations and LISTEN. "
         "Default: the value of POSTGRES.",
     )
-    postgres_pool_size: int = Field(10, ge=1, le=1000, description="Most connections one process opens to POSTGRES.")
+    postgres_pool_size: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="Most connections the server opens to POSTGRES, all of its WORKERS together; each of these has one "
+        "more, to POSTGRES_DIRECT. At least 2 for each of WORKERS.",
+    )
     postgres_prepared_statements: bool = Field(
         True, description="Set to false behind a PgBouncer older than 1.21, which cannot carry prepared statements."
+    )
+    postgres_tenants_per_connection: int = Field(
+        200,
+        ge=1,
+        description="Tenants that a connection to POSTGRES serves before another takes its place: PostgreSQL keeps some "
+        "memory for each of them, per connection. Behind a PgBouncer, its server_lifetime does the same.",
+    )
+    postgres_wait_seconds: float = Field(
+        20,
+        gt=0,
+        allow_inf_nan=False,
+        description="Longest wait of a request for a connection to POSTGRES, in seconds; the client is told to retry.",
     )
     host: str = Field(
         "127.0.0.1",
@@ -64,6 +82,13 @@ class Settings(BaseSettings):
         description="Address the server listens on. 0.0.0.0 is every network: put TLS in front of it.",
     )
     port: int = Field(3000, ge=0, le=65535, description="Port the server listens on; 0 takes any free one.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="How many processes serve, as many as there are processors at the most. They share the port and "
+        "POSTGRES_POOL_SIZE, and one that ends is replaced.",
+    )
     admin_email: str = Field(
         "admin@croft.local", description="E-mail address of the first administrator, made when there is none."
     )
@@ -106,6 +131,21 @@ class Settings(BaseSettings):
         "and the secrets made at first start. Relative to the current directory.",
     )  # fmt: skip
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Largest request body, in bytes (16 MiB).")
+    max_bodies_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1024,
+        description="Bytes of request bodies that one process works on at once (128 MiB); a tenant may have a quarter "
+        "of them. Clients beyond are told to retry.",
+    )
+    max_tenant_requests: int = Field(
+        500, ge=1, description="Requests of one tenant that one process takes in at once. More are told to retry."
+    )
+    max_live_listeners: int = Field(
+        10_000,
+        ge=1,
+        description="Devices that one process keeps connected to tell them of news; a tenant may have half of them. "
+        "Each takes a file descriptor.",
+    )
     request_timeout_seconds: float = Field(
         60,
         gt=0,

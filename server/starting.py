@@ -7,9 +7,12 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import asyncpg
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from server.app import build_app
 from server.db import Database
@@ -18,6 +21,7 @@ from server.db.migrations import tenant_migrations
 from server.db.pool import Limits
 from server.health.cluster import check_cluster
 from server.health.queries import list_tenants_behind
+from server.http.accepting import Loads, Sharing
 from server.http.admission import MOST_HEADER_BYTES
 from server.http.connection import Connection
 from server.settings import Settings
@@ -38,6 +42,10 @@ class NotInstalled(Exception):
     def __init__(self, pending: list[str]) -> None:
         super().__init__(f"The database lacks {len(pending)} migrations of the shared schema: {', '.join(pending)}.")
         self.pending = pending
+
+
+class ServerFailed(Exception):
+    """The server could not start. Why has been logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +109,15 @@ def bind(settings: Settings) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """One server in the event loop. Signals are left to whoever runs it; `ended` is set when it serves no more."""
+    """One server in the event loop. Signals are left to whoever runs it; `ended` is set when it serves no more.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    `loads`, where other processes listen at the same sockets, tells how much these have to do.
+    """
+
+    def __init__(self, config: uvicorn.Config, loads: Loads | None = None) -> None:
         super().__init__(config)
         self.ended = asyncio.Event()
+        self._loads = loads
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until stopped."""
@@ -114,10 +126,26 @@ class Server(uvicorn.Server):
         finally:
             self.ended.set()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application and takes connections."""
+        if self._loads is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        protocol = partial(Connection, self.config, self.server_state, self.lifespan.state)
+        open_now = self.server_state.connections
+        self.servers = [Sharing(each, protocol, open_now, self._loads) for each in sockets or []]  # type: ignore[misc]
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Without effect, where uvicorn would take over the signals of the whole process."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends what would last, and waits for the requests in flight."""
+        app: Any = self.config.app
+        app.state.stopping()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Lets requests in flight finish; called again, it drops them."""
@@ -127,15 +155,21 @@ class Server(uvicorn.Server):
     @property
     def url(self) -> str:
         """Where it serves, such as `http://127.0.0.1:3000`."""
-        port = self.servers[0].sockets[0].getsockname()[1]
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"http://{host}:{port}"
+        return url_of(self.config.host, self.servers[0].sockets[0])
 
 
-def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
+def url_of(host: str, bound: Any) -> str:
+    """Where a server serves that was told to listen at `host` and has the socket, such as `http://127.0.0.1:3000`."""
+    port = bound.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def server_config(
+    settings: Settings, addresses: Addresses, registry: CollectorRegistry | None = None
+) -> uvicorn.Config:
     """How uvicorn serves the application. Requests in flight have `shutdown_seconds` to finish."""
     return uvicorn.Config(
-        build_app(settings, addresses.serving),
+        build_app(settings, addresses.serving, addresses.direct, registry=registry),
         host=settings.host,
         port=settings.port,
         http=Connection,
@@ -152,15 +186,25 @@ def server_config(settings: Settings, addresses: Addresses) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, addresses: Addresses, bound: socket.socket) -> AsyncIterator[Server]:
-    """A server on the bound socket for as long as the block runs. The database must have been prepared."""
-    server = Server(server_config(settings, addresses))
+async def serving(
+    settings: Settings,
+    addresses: Addresses,
+    bound: socket.socket,
+    *,
+    registry: CollectorRegistry | None = None,
+    loads: Loads | None = None,
+) -> AsyncIterator[Server]:
+    """A server on the bound socket for as long as the block runs. The database must have been prepared.
+
+    `registry` takes its metrics; one of its own where it is left out. `loads` is for several that serve at one socket.
+    """
+    server = Server(server_config(settings, addresses, registry), loads)
     running = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         while not server.started:
             if running.done():
                 running.result()
-                raise RuntimeError("the server ended while starting")
+                raise ServerFailed("the server ended while starting")
             await asyncio.sleep(_TICK_SECONDS)
         yield server
     finally:

@@ -31,3 +31,13 @@ CREATE INDEX duplicates_entity ON duplicates (entity_guid);
 CREATE INDEX duplicates_duplicate ON duplicates (duplicate_guid);
 
 GRANT SELECT, INSERT, UPDATE ON duplicates TO :"role";
+
+-- Up to which number of the log pairs have been looked for.
+CREATE TABLE duplicates_progress (
+    one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    seq bigint NOT NULL DEFAULT 0
+);
+
+INSERT INTO duplicates_progress DEFAULT VALUES;
+
+GRANT SELECT, UPDATE ON duplicates_progress TO :"role";

@@ -27,6 +27,9 @@ MOST_OF_ACCOUNT = 6
 An account has room for more than one address, so that no address alone keeps the account's owner out.
 """
 
+# One processor stays free for everybody who is signed in already.
+_PROCESSORS_FOR_SIGN_INS = max(1, (os.cpu_count() or 2) - 1)
+
 T = TypeVar("T")
 
 
@@ -56,6 +59,10 @@ class _Lane:
         finally:
             self._count(shares, -1)
 
+    def share_processors(self, processes: int) -> None:
+        at_once = max(1, _PROCESSORS_FOR_SIGN_INS // processes)
+        self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
+
     def _count(self, shares: Sequence[Share], change: int) -> None:
         self._pending += change
         for share in shares:
@@ -64,9 +71,13 @@ class _Lane:
                 del self._taken[share.name]
 
 
-# One processor stays free for everybody who is signed in already.
-_sign_ins: Final = _Lane(at_once=max(1, (os.cpu_count() or 2) - 1), waiting=100)
+_sign_ins: Final = _Lane(at_once=_PROCESSORS_FOR_SIGN_INS, waiting=100)
 _changes: Final = _Lane(at_once=1, waiting=100)
+
+
+def share_processors(processes: int) -> None:
+    """Says how many processes of this server check passwords. To be called before the first is checked."""
+    _sign_ins.share_processors(processes)
 
 
 def shares_of(address: str, account: str) -> tuple[Share, Share]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.db.connection import Connection, Row
+from server.db.scope import SHARED_SCHEMA
 from server.tenants.model import TENANT_COLUMNS
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -12,19 +13,19 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _FIND_SESSION = f"""
 SELECT u.id AS user_id, u.email, u.role AS user_role, m.role AS member_role,
        {TENANT_COLUMNS}
-FROM sessions s
-JOIN users u ON u.id = s.user_id
+FROM {SHARED_SCHEMA}.sessions s
+JOIN {SHARED_SCHEMA}.users u ON u.id = s.user_id
 LEFT JOIN LATERAL (
-    SELECT * FROM tenants WHERE (config_id = $2 OR id = $3) AND state <> 'deleted'
+    SELECT * FROM {SHARED_SCHEMA}.tenants WHERE (config_id = $2 OR id = $3) AND state <> 'deleted'
     ORDER BY config_id = $2 DESC LIMIT 1
 ) t ON true
-LEFT JOIN memberships m ON m.user_id = u.id AND m.tenant_id = t.id
+LEFT JOIN {SHARED_SCHEMA}.memberships m ON m.user_id = u.id AND m.tenant_id = t.id
 WHERE s.id = $1 AND s.expires_at > now()
 """
 
 
 async def find_session(db: Connection, session_id: UUID, tenant: str | None) -> Row | None:
-    """Session, user, tenant and membership in one statement; None for a session that is over.
+    """Session, user, tenant and membership in one statement that needs no transaction; None for a session that is over.
 
     `tenant` is a config id or a tenant's number. Columns of the tenant are null where it is unknown.
     """

@@ -6,10 +6,13 @@ import typer
 
 from server import __version__
 from server.cli.demo import demo
+from server.cli.imports import import_app
+from server.cli.log_files import export_log, offer_log
 from server.cli.migrate import migrate
 from server.cli.serve import serve
 from server.cli.tenants import tenants_app
 from server.cli.users import users_app
+from server.cli.verify import verify
 
 app = typer.Typer(
     name="croft",
@@ -24,8 +27,12 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(migrate)
+tenants_app.command()(verify)
+tenants_app.command("export")(export_log)
+tenants_app.command("offer")(offer_log)
 app.add_typer(tenants_app, name="tenants")
 app.add_typer(users_app, name="users")
+app.add_typer(import_app, name="import")
 app.command()(demo)
 
 

@@ -32,14 +32,15 @@ def demo(
         typer.Option(help="The operator's password. Without it, ADMIN_PASSWORD of the settings or CROFT_HOME."),
     ] = None,
     households: Annotated[
-        int, typer.Option(min=FEWEST_HOUSEHOLDS, help="How many households the two phones register.")
-    ] = 600,
+        int, typer.Option(min=FEWEST_HOUSEHOLDS, help="How many households two phones register offline.")
+    ] = 300,
 ) -> None:
     """Play the main job against a running server and tell what happens.
 
-    Two phones work offline and sync, edit the same record, bring records late, register somebody twice; a tenant next
-    door sees none of it. Everything told is checked: the command ends with exit code 1 where the server does not
-    behave. Each run makes two new tenants and touches no other.
+    Phones work offline and sync, edit the same record, register somebody twice; an old one, of the older dialect,
+    brings a record late, a new one joins late and hears of news at once; a tenant next door sees none of it. All that
+    is told is checked: the command ends with exit code 1 where the server does not behave. Each run makes two new
+    tenants and touches no other; what the phones store goes with the run.
     """
     with failures_told():
         url = url or _url(load_settings(os.environ))

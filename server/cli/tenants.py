@@ -15,6 +15,7 @@ from server.cli.tables import tell_table
 from server.db import Connection
 from server.db.scope import scoped
 from server.duplicates.finding import load_and_find_pairs, rescan
+from server.duplicates.queries import lock_progress
 from server.kit.clock import iso_ms, utc_now
 from server.kit.problem import Problem
 from server.kit.strict_json import read_json
@@ -223,6 +224,8 @@ async def _rebuild(name: str) -> None:
         async with installation.database.shared() as db:
             tenant = await lifecycle.get_tenant(db, name)
         async with installation.database.inside(tenant.scope, patience=_NO_TIMEOUT) as db:
+            # In the order of those who push and look for pairs: first the progress, then the head.
+            await lock_progress(db)
             report = await rebuild(db)
             if report.differing:
                 # What stands for an entity may have other keys, and so other likely duplicates.

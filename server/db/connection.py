@@ -30,9 +30,12 @@ async def beside(query: Coroutine[Any, Any, T], work: Callable[[], R]) -> tuple[
         for _ in range(_TURNS_UNTIL_SENT):
             await asyncio.sleep(0)
         done = work()
-    finally:
-        answer = await querying
-    return answer, done
+        return await querying, done
+    except BaseException:
+        # Nobody may use the connection while the query is still under way.
+        querying.cancel()
+        await asyncio.wait([querying])
+        raise
 
 
 def close_at_once(db: Any) -> None:

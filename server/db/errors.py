@@ -25,8 +25,6 @@ def problem_of(error: BaseException) -> Problem | None:
             | asyncpg.InvalidCachedStatementError()
         ):
             return TRY_AGAIN(headers=_SOON)
-        case asyncpg.UniqueViolationError(constraint_name="events_guid_key"):
-            return TRY_AGAIN(headers=_SOON)
         case asyncpg.UniqueViolationError():
             return TAKEN()
         case asyncpg.QueryCanceledError():

@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from server.demo.local_copy import Data
+from server.demo.forms import Data
 from server.demo.narrator import Narrator
+from server.demo.old_copy import OldCopy
 from server.demo.people import Population
-from server.demo.phone import Phone
+from server.demo.phone import Account, Phone, Phones
 from server.demo.remote import Session
 
 _LIST_PAGE = 1000
+
+Contents = dict[str, tuple[Data, frozenset[str]]]
+"""The data and the members of every record, by guid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +28,17 @@ class Programme:
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured, of the mass registration alone: events sent, records received, and the seconds for each."""
+    """What was measured: events and seconds of the field week, records and seconds of the phone that joins late."""
 
     events: int = 0
     sending_seconds: float = 0.0
-    received: int = 0
-    receiving_seconds: float = 0.0
+    records: int = 0
+    joining_seconds: float = 0.0
 
 
 @dataclass(slots=True)
 class Cast:
-    """Amina and Teo collect for one programme, Oksana reviews what they bring; Keo collects for the one next door.
+    """Amina and Teo collect for one programme, Oksana administers it, Ines joins late; Keo collects next door.
 
     `rosa` and `rosas_household` are guids of the two records that most of the story is about.
     """
@@ -42,10 +47,12 @@ class Cast:
     population: Population
     now: datetime
     operator: Session
+    phones: Phones
     oksana: Session
     amina: Phone
     teo: Phone
-    keo: Phone
+    ines: Account
+    keo: Account
     programme: Programme
     next_door: Programme
     rosa: str = ""
@@ -56,10 +63,9 @@ class Cast:
         """How many records the server counts in the programme."""
         return int(self.operator.get("/api/entities/count", configId=self.programme.config_id)["count"])
 
-    def server_record(self, guid: str) -> Data:
-        """One record as the server shows it."""
-        found: Data = self.operator.get(f"/api/entities/{guid}", configId=self.programme.config_id)
-        return found
+    def server_record(self, guid: str, part: str = "") -> Any:
+        """One record as the server shows it, or a part of what it knows of the record, such as `/history`."""
+        return self.operator.get(f"/api/entities/{guid}{part}", configId=self.programme.config_id)
 
     def server_data(self) -> dict[str, Data]:
         """The data of every record on the server, by guid."""
@@ -74,13 +80,27 @@ class Cast:
         return rows
 
 
-def contents(phone: Phone) -> dict[str, tuple[Data, frozenset[str]]]:
-    """All that a phone shows: the data and the members of every record, by guid."""
-    return {record.guid: (record.data, frozenset(record.members)) for record in phone.copy}
+def contents(phone: Phone) -> Contents:
+    """All that a phone shows."""
+    return {each.guid: (each.data, frozenset(each.member_ids)) for each in phone.device.entities()}
 
 
-def differences(one: Phone, other: Phone) -> list[str]:
-    """The names of the records that two phones do not show alike."""
-    ours, theirs = contents(one), contents(other)
-    differing = [guid for guid in ours.keys() | theirs.keys() if ours.get(guid) != theirs.get(guid)]
+def old_contents(copy: OldCopy) -> Contents:
+    """All that a phone of those in use shows."""
+    return {each.guid: (each.data, frozenset(each.members)) for each in copy}
+
+
+def differences(ours: Contents, theirs: Contents) -> list[str]:
+    """The names of the records that two phones do not show alike.
+
+    The mark `type`, which phones in use keep in the data of some groups, makes no difference.
+    """
+    differing = [guid for guid in ours.keys() | theirs.keys() if _unmarked(ours, guid) != _unmarked(theirs, guid)]
     return sorted(str((ours.get(guid) or theirs[guid])[0].get("name", guid)) for guid in differing)
+
+
+def _unmarked(shown: Contents, guid: str) -> tuple[Data, frozenset[str]] | None:
+    if guid not in shown:
+        return None
+    data, members = shown[guid]
+    return {key: value for key, value in data.items() if key != "type"}, members

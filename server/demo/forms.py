@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
-from server.demo.local_copy import Data
 from server.demo.people import Household, Person
-from server.demo.phone import new_guid
 
 HOUSEHOLD = "household"
 INDIVIDUAL = "individual"
 
 Component = dict[str, Any]
+Data = dict[str, Any]
 
 
 def programme(config_id: str, name: str, description: str) -> Data:
@@ -61,14 +61,8 @@ def person_form(person: Person) -> Data:
 
 
 def entry_of(form: Data) -> Data:
-    """A form as the entry of a new member."""
-    return {"guid": new_guid(), **form}
-
-
-def household_entry(household: Household) -> Data:
-    """A household with all its people as the entry of a member."""
-    members = [entry_of(person_form(person)) for person in household.people]
-    return {"guid": new_guid(), "type": "group", **household_form(household), "members": members}
+    """A form as the entry of a new member, as phones in use list it."""
+    return {"guid": str(uuid4()), **form}
 
 
 def _household_questions() -> list[Component]:

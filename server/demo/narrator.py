@@ -2,22 +2,30 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from server.demo.expectation import expect
-from server.demo.phone import Progress as Advance
+from server.device.model import OnProgress, Progress, Stage
 
 _INDENT = 2
-_LABEL_WIDTH = 28
+_LABEL_WIDTH = 26
+_BAR_WIDTH = 20
+
+_DOES: Final[dict[Stage, tuple[str, str]]] = {
+    "push": ("sends", "events"),
+    "snapshot": ("begins with", "records"),
+    "pull": ("receives", "events and records"),
+}
 
 
 class Narrator:
@@ -82,28 +90,27 @@ class Narrator:
         self._blank()
 
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """Within the block, what it gives is called with how many more are done."""
-        bar = Progress(
-            TextColumn(" " * _INDENT + "{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        done = 0
+    def syncing(self, whose: str) -> Iterator[OnProgress]:
+        """Within the block, what it gives is told how far a sync is; afterwards a line for each stage stays."""
+        stages: dict[Stage, Progress] = {}
+        bars = _bars(self._console)
+        tasks: dict[Stage, TaskID] = {}
         self._after_blank = False
-        with bar:
-            task = bar.add_task(label.ljust(_LABEL_WIDTH), total=total)
 
-            def advance(more: int) -> None:
-                nonlocal done
-                done += more
-                bar.advance(task, more)
+        def advance(progress: Progress) -> None:
+            if not progress.done:
+                return
+            stage = progress.stage
+            stages[stage] = progress
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(_label(whose, stage), total=progress.total, counted="")
+            bars.update(tasks[stage], completed=progress.done, total=progress.total, counted=_counted(progress))
 
+        with bars:
             yield advance
         if not self._console.is_terminal:
-            self.say(f"{label.ljust(_LABEL_WIDTH)} {done:,} of {total:,}")
+            for progress in stages.values():
+                self.say(f"{_label(whose, progress.stage)} {_counted(progress)}")
 
     def _wrapped(self, lead: Text | str, text: Text) -> None:
         """The text after its lead, as wide as the console; further lines begin where the first one's text does."""
@@ -122,3 +129,23 @@ class Narrator:
     def _print(self, what: RenderableType) -> None:
         self._console.print(what)
         self._after_blank = False
+
+
+def _bars(console: Console) -> Bars:
+    return Bars(
+        TextColumn(" " * _INDENT + "{task.description}"),
+        BarColumn(bar_width=_BAR_WIDTH),
+        TextColumn("{task.fields[counted]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _label(whose: str, stage: Stage) -> str:
+    return f"{whose} {_DOES[stage][0]}".ljust(_LABEL_WIDTH)
+
+
+def _counted(progress: Progress) -> str:
+    """How long a pull is turns out at its end alone, so its total says nothing."""
+    total = "" if progress.stage == "pull" or progress.total is None else f" of {progress.total:,}"
+    return f"{progress.done:,}{total} {_DOES[progress.stage][1]}"

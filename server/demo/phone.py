@@ -1,142 +1,133 @@
-"""A small simulated phone that speaks the protocol of those in use: it records offline, pushes, then pulls pages."""
+"""Phones with a new client: devices of the device library, each with a store and a network of its own."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
 
 from server.demo.expectation import Unexpected
-from server.demo.local_copy import Data, LocalCopy
+from server.demo.forms import Data
+from server.demo.network import Network
 from server.demo.remote import Session
-from server.kit.clock import iso_ms
+from server.device import Device, DeviceError, Entity, Retrying, SyncReport
+from server.device.model import OnProgress
 
-BATCH = 100
-_BETWEEN_EVENTS = timedelta(seconds=1)
+BATCH = 500
+"""How many events go into one push."""
 
-Progress = Callable[[int], None]
-"""Told how many more are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A push: how many events, and how many of each fate."""
-
-    events: int
-    fates: Counter[str]
+_HASTY = Retrying(first_pause=0.03)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A pull: how many pages, and how many different records were written."""
+class Account:
+    """Somebody's account. `session` is for what is asked with it besides syncing."""
 
-    pages: int
-    records: int
+    name: str
+    email: str
+    password: str
+    session: Session
 
 
 class Phone:
-    """A collector's phone in one programme. Recording needs no network; `push`, `pull` and `sync` do.
+    """A collector's phone in one tenant.
 
-    Attributes: `copy`, what it shows; `outbox`, its events that the server does not have; `clock`, the time its next
-    event is stamped with, which moves on a second with each: set it to record at another time.
+    `clock` is the time that it stamps on what is recorded; set it to record at another time, later than before.
     """
 
-    def __init__(self, owner: str, session: Session, config_id: str, clock: datetime) -> None:
-        self.owner = owner
-        self.session = session
-        self.config_id = config_id
+    def __init__(self, account: Account, *, store: Path, tenant: str, clock: datetime) -> None:
+        remote = account.session.remote
+        self.owner = account.name
+        self.session = account.session
         self.clock = clock
-        self.copy = LocalCopy()
-        self.outbox: list[Data] = []
-        self._last_batch: list[Data] = []
-        self._since = ""
+        self.network = Network(remote.new_transport())
+        self.device = Device(
+            store,
+            server=remote.url,
+            tenant=tenant,
+            batch_size=BATCH,
+            retrying=_HASTY,
+            clock=lambda: self.clock,
+            transport=self.network,
+        )
 
-    # Recording
+    def sign_in(self, account: Account) -> None:
+        """Signs its owner in with e-mail address and password. Raises Unexpected."""
+        with told_of(f"{self.owner}'s phone signs in"):
+            self.device.sign_in(account.email, account.password)
 
-    def create_household(self, data: Data, members: Iterable[Data] = (), guid: str | None = None) -> str:
-        """Answers the guid. `members` are entries with a guid each; an entry of the type group may have its own."""
-        return self._record("create-group", guid or new_guid(), {**data, "members": list(members)})
+    def sync(self, progress: OnProgress | None = None) -> SyncReport:
+        """Raises Unexpected where it fails."""
+        with told_of(f"{self.owner}'s phone syncs"):
+            return self.device.sync(progress)
 
-    def add_member(self, household: str, entry: Data) -> str:
-        """Registers a person as a member. Answers the guid of the entry."""
-        self._record("add-member", household, {"members": [entry]})
-        return str(entry["guid"])
+    def register(self, form: Data, guid: str | None = None) -> str:
+        """A household from a filled-in form. Answers the guid."""
+        return self.device.create_group(form["entityName"], form["name"], form, guid=guid)
 
-    def remove_member(self, household: str, member: str) -> None:
-        """The person is a member no longer; the record stays."""
-        self._record("remove-member", household, {"memberId": member})
+    def register_member(self, household: str, form: Data) -> str:
+        """A person from a filled-in form, as a member of the household. Answers the guid."""
+        member = self.device.create(form["entityName"], form["name"], form)
+        self.device.add_member(household, member)
+        return member
 
-    def edit_person(self, guid: str, changes: Mapping[str, Any]) -> None:
-        """Sends the whole form with the changes in it, as the app in use does."""
-        self._record("update-individual", guid, {**self.copy[guid].data, **changes})
+    def show(self, guid: str) -> Entity:
+        """A record that the phone has to show. Raises Unexpected."""
+        entity = self.device.get(guid)
+        if entity is None:
+            raise Unexpected(f"{self.owner}'s phone", expected=f"to show the record {guid}", found="no such record")
+        return entity
 
-    def _record(self, type_: str, entity_guid: str, data: Data) -> str:
-        event = {
-            "guid": new_guid(),
-            "entityGuid": entity_guid,
-            "type": type_,
-            "data": data,
-            "timestamp": iso_ms(self.clock),
-            "userId": self.session.user_id,
-            "syncLevel": 0,
-        }
-        self.clock += _BETWEEN_EVENTS
-        self.copy.apply(event)
-        self.outbox.append(event)
-        return entity_guid
-
-    # With a network
-
-    def sync(self, progress: Progress = lambda _: None) -> tuple[Sent, Received]:
-        """Push, then pull."""
-        return self.push(progress), self.pull()
-
-    def push(self, progress: Progress = lambda _: None) -> Sent:
-        """Sends the outbox in batches; a batch leaves it when the server has answered."""
-        sent = Sent(len(self.outbox), Counter())
-        while self.outbox:
-            batch = self.outbox[:BATCH]
-            sent.fates.update(self._send(batch))
-            del self.outbox[: len(batch)]
-            self._last_batch = batch
-            progress(len(batch))
-        return sent
-
-    def push_last_batch_again(self) -> Sent:
-        """What a phone does when the answer to a batch was lost on the way."""
-        return Sent(len(self._last_batch), Counter(self._send(self._last_batch)))
-
-    def pull(self, progress: Progress = lambda _: None) -> Received:
-        """Asks for pages until there are no more."""
-        pages, received = 0, set[str]()
-        cursor: str | None = self._since
-        while cursor is not None:
-            # The cursor goes back as it came, not escaped: so do the phones in use.
-            page = self.session.get(f"/api/sync/pull?since={cursor}&configId={self.config_id}")
-            new = {guid for guid in self._apply(page["events"]) if guid in self.copy} - received
-            received |= new
-            pages += 1
-            progress(len(new))
-            cursor = page["nextCursor"]
-        return Received(pages, len(received))
-
-    def _apply(self, events: list[Data]) -> set[str]:
-        """Gives the guids that the events wrote; of the carriers among them, nothing is left at the end of a page."""
-        written: set[str] = set()
-        for event in sorted(events, key=lambda event: str(event["timestamp"])):
-            try:
-                written |= self.copy.apply(event)
-            except ValueError as error:
-                raise Unexpected(f"A pulled {event['type']}", expected="to be applied", found=str(error)) from error
-            self._since = event["timestamp"]
-        return written
-
-    def _send(self, batch: list[Data]) -> list[str]:
-        answer = self.session.post("/api/sync/push", {"configId": self.config_id, "events": batch})
-        return [fate["status"] for fate in answer["events"]]
+    def members(self, household: str) -> list[Entity]:
+        """The members that it shows, the eldest first."""
+        shown = [self.show(guid) for guid in self.show(household).member_ids]
+        return sorted(shown, key=lambda entity: (str(entity.data.get("dateOfBirth", "")), entity.name))
 
 
-def new_guid() -> str:
-    """A guid as phones make them."""
-    return str(uuid4())
+class Phones:
+    """Makes phones, whose stores lie in the directory `stores`, which goes with them when the block ends."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self.stores = Path(self._opened.enter_context(TemporaryDirectory(prefix="croft-demo-")))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def new(self, account: Account, *, tenant: str, clock: datetime) -> Phone:
+        """A phone that holds nothing, with its owner signed in."""
+        self._number += 1
+        phone = Phone(account, store=self.stores / f"{self._number}.sqlite", tenant=tenant, clock=clock)
+        self._opened.enter_context(phone.device)
+        phone.device.use_token(account.session.token, user_id=account.session.user_id)
+        return phone
+
+
+@contextmanager
+def offline(*phones: Phone) -> Iterator[None]:
+    """These phones have no network in the block."""
+    for phone in phones:
+        phone.network.is_there = False
+    try:
+        yield
+    finally:
+        for phone in phones:
+            phone.network.is_there = True
+
+
+@contextmanager
+def told_of(what: str) -> Iterator[None]:
+    """Raises Unexpected, about `what`, where a device fails in the block."""
+    try:
+        yield
+    except DeviceError as error:
+        raise Unexpected(what, expected="no failure", found=str(error)) from error

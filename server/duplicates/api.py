@@ -6,7 +6,7 @@ from uuid import uuid4
 from server.db import Connection
 from server.db.connection import Row
 from server.duplicates import queries
-from server.duplicates.finding import load_and_find_pairs
+from server.duplicates.finding import catch_up, load_and_find_pairs
 from server.duplicates.model import PairsQuery, Resolution, Resolved
 from server.entities.paging import MOST_COUNTED, cursor, page_answer, place_in, total_of
 from server.kit.call import Answer, Call
@@ -26,7 +26,11 @@ _ENDS: Final = {"desc": 2**63 - 1, "asc": 0}
 
 
 async def list_open_pairs(call: Call) -> Answer:
-    """A page of the open pairs as a bare list; Link leads to the next, X-Total-Count says how many there are."""
+    """A page of the open pairs as a bare list; Link leads to the next, X-Total-Count says how many there are.
+
+    Pairs that the latest pushes made are among them.
+    """
+    await catch_up(call.db, call.at)
     query: PairsQuery = call.query
     place = place_in(query.after, (int,))
     limit = query.rows(_ROWS)
@@ -48,6 +52,8 @@ async def resolve_pair(call: Call) -> Resolved:
     Raises duplicates.unknown when neither entity is known, or the one to be deleted is not; duplicates.same.
     """
     wanted: Resolution = call.body
+    # Of two that delete one of a pair each, the second finds that the other record is gone.
+    await queries.lock_progress(call.db)
     await _check(call.db, wanted)
     event = {
         "guid": str(uuid4()),

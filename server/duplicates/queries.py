@@ -11,6 +11,60 @@ KEPT: Final = "kept"
 DELETED: Final = "deleted"
 MOST_HOLDERS: Final = 20
 """A key that more records share tells nothing about any two of them."""
+FOUND_BEFORE: Final = "found by the former server"
+"""The rule of a pair that came with the log from another server. It stays open as long as both records live."""
+
+_MATCHES_NO_LONGER: Final = f"""
+    d.state = 'open' AND CASE d.rule
+        WHEN '{FOUND_BEFORE}' THEN EXISTS (
+            SELECT FROM entities e WHERE e.guid IN (d.entity_guid, d.duplicate_guid) AND e.state <> 'live')
+        ELSE NOT EXISTS (
+            SELECT FROM duplicate_keys one JOIN duplicate_keys other ON other.key = one.key
+            WHERE one.entity_guid = d.entity_guid AND other.entity_guid = d.duplicate_guid)
+        END"""
+
+
+# Progress
+
+
+async def is_through(db: Connection) -> bool:
+    """Whether pairs have been looked for among all that the log has brought."""
+    return bool(await db.fetchval("SELECT p.seq >= h.head FROM duplicates_progress p, sync_head h"))
+
+
+async def lock_progress(db: Connection) -> int:
+    """Up to which number of the log pairs have been looked for; nobody else looks until the transaction has ended.
+
+    Locked before anything that pushes lock: devices, entities, the head.
+    """
+    return int(await db.fetchval("SELECT seq FROM duplicates_progress FOR UPDATE"))
+
+
+async def lock_progress_if_free(db: Connection) -> int | None:
+    """The same, but None while somebody else has it locked."""
+    seq: int | None = await db.fetchval("SELECT seq FROM duplicates_progress FOR UPDATE SKIP LOCKED")
+    return seq
+
+
+async def set_progress(db: Connection, seq: int) -> None:
+    """Notes up to which number pairs have been looked for."""
+    await db.execute("UPDATE duplicates_progress SET seq = $1", seq)
+
+
+async def list_changed(db: Connection, after: int, up_to: int, most: int) -> list[Row]:
+    """The entities that the log mentioned or changed last in (after, up_to]: the first `most`, none of a number cut."""
+    return await db.fetch(
+        """
+        SELECT guid, state, type, name, entity_name, data, fed_seq FROM entities
+        WHERE fed_seq > $1 AND fed_seq <= coalesce(
+            (SELECT fed_seq FROM entities WHERE fed_seq > $1 AND fed_seq <= $2 ORDER BY fed_seq, guid
+             OFFSET $3 - 1 LIMIT 1), $2)
+        ORDER BY fed_seq, guid
+        """,
+        after,
+        up_to,
+        most,
+    )
 
 
 # Keys
@@ -60,7 +114,7 @@ async def list_guids_with_keys_after(db: Connection, guid: str, limit: int) -> l
 async def list_live_after(db: Connection, guid: str, limit: int) -> list[Row]:
     """Live entities in the order of their guids, after this one."""
     return await db.fetch(
-        "SELECT guid, type, name, entity_name, data FROM entities WHERE guid > $1 AND state = 'live' "
+        "SELECT guid, state, type, name, entity_name, data FROM entities WHERE guid > $1 AND state = 'live' "
         "ORDER BY guid LIMIT $2",
         guid,
         limit,
@@ -73,7 +127,7 @@ async def list_live_after(db: Connection, guid: str, limit: int) -> list[Row]:
 async def open_pairs(db: Connection, guids: Sequence[str], at: datetime) -> None:
     """Opens a pair for each other entity with which one of these shares a key, unless the pair has been settled.
 
-    The one that the log mentioned first is the duplicate_guid.
+    The one that the log mentioned first is the duplicate_guid. Ids follow the order in which the later ones came.
     """
     await db.execute(
         f"""
@@ -91,13 +145,15 @@ async def open_pairs(db: Connection, guids: Sequence[str], at: datetime) -> None
         ),
         placed AS (
             SELECT f.one, f.other, f.rule,
-                   (SELECT min(m.seq) FROM mentions m WHERE m.entity_guid = f.one)
-                   > (SELECT min(m.seq) FROM mentions m WHERE m.entity_guid = f.other) AS one_is_later
+                   (SELECT min(m.seq) FROM mentions m WHERE m.entity_guid = f.one) AS one_seq,
+                   (SELECT min(m.seq) FROM mentions m WHERE m.entity_guid = f.other) AS other_seq
             FROM found f
         )
         INSERT INTO duplicates AS d (entity_guid, duplicate_guid, rule, found_at)
-        SELECT CASE WHEN one_is_later THEN one ELSE other END, CASE WHEN one_is_later THEN other ELSE one END, rule, $2
+        SELECT CASE WHEN one_seq > other_seq THEN one ELSE other END,
+               CASE WHEN one_seq > other_seq THEN other ELSE one END, rule, $2
         FROM placed
+        ORDER BY greatest(one_seq, other_seq), least(one_seq, other_seq)
         ON CONFLICT (least(entity_guid, duplicate_guid), greatest(entity_guid, duplicate_guid)) DO UPDATE
         SET state = 'open', rule = excluded.rule,
             found_at = CASE WHEN d.state = 'open' THEN d.found_at ELSE excluded.found_at END
@@ -111,12 +167,9 @@ async def open_pairs(db: Connection, guids: Sequence[str], at: datetime) -> None
 async def close_pairs(db: Connection, guids: Sequence[str]) -> None:
     """Closes those open pairs of the entities that share no key any more; only what lives has keys."""
     await db.execute(
-        """
+        f"""
         UPDATE duplicates d SET state = 'gone'
-        WHERE d.state = 'open' AND (d.entity_guid = ANY($1) OR d.duplicate_guid = ANY($1))
-          AND NOT EXISTS (
-              SELECT FROM duplicate_keys one JOIN duplicate_keys other ON other.key = one.key
-              WHERE one.entity_guid = d.entity_guid AND other.entity_guid = d.duplicate_guid)
+        WHERE (d.entity_guid = ANY($1) OR d.duplicate_guid = ANY($1)) AND {_MATCHES_NO_LONGER}
         """,
         guids,
     )
@@ -124,14 +177,7 @@ async def close_pairs(db: Connection, guids: Sequence[str]) -> None:
 
 async def close_all_pairs(db: Connection) -> None:
     """The same for every open pair."""
-    await db.execute(
-        """
-        UPDATE duplicates d SET state = 'gone'
-        WHERE d.state = 'open' AND NOT EXISTS (
-            SELECT FROM duplicate_keys one JOIN duplicate_keys other ON other.key = one.key
-            WHERE one.entity_guid = d.entity_guid AND other.entity_guid = d.duplicate_guid)
-        """
-    )
+    await db.execute(f"UPDATE duplicates d SET state = 'gone' WHERE {_MATCHES_NO_LONGER}")
 
 
 async def settle_pairs(
@@ -139,16 +185,16 @@ async def settle_pairs(
     entity_guids: Sequence[str],
     duplicate_guids: Sequence[str],
     states: Sequence[str],
-    *,
-    account: str,
-    at: datetime,
+    accounts: Sequence[str],
+    at: Sequence[datetime],
 ) -> None:
     """Settles the pairs, each given once, whichever way round they stand; one never found here is noted as settled."""
     await db.execute(
         """
         INSERT INTO duplicates AS d (entity_guid, duplicate_guid, rule, state, found_at, settled_at, settled_by)
-        SELECT n.entity_guid, n.duplicate_guid, 'found by a device', n.state, $5, $5, $4
-        FROM unnest($1::text[], $2::text[], $3::text[]) AS n (entity_guid, duplicate_guid, state)
+        SELECT n.entity_guid, n.duplicate_guid, 'found by a device', n.state, n.at, n.at, n.account
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+             AS n (entity_guid, duplicate_guid, state, account, at)
         ON CONFLICT (least(entity_guid, duplicate_guid), greatest(entity_guid, duplicate_guid)) DO UPDATE
         SET state = excluded.state, settled_at = excluded.settled_at, settled_by = excluded.settled_by
         WHERE d.state NOT IN ('deleted', excluded.state)
@@ -156,21 +202,19 @@ async def settle_pairs(
         entity_guids,
         duplicate_guids,
         states,
-        account,
+        accounts,
         at,
     )
 
 
-async def is_sync_blocked(db: Connection) -> bool:
-    """Whether a pair is open and the config asks that devices wait for it to be settled."""
-    return bool(
-        await db.fetchval(
-            """
-            SELECT coalesce((SELECT (value ->> 'blockSync')::boolean FROM settings WHERE name = 'duplicates'), false)
-                   AND EXISTS (SELECT FROM duplicates WHERE state = 'open')
-            """
-        )
-    )
+async def blocks_sync(db: Connection) -> bool:
+    """Whether the config asks that devices wait until pairs are settled."""
+    return bool(await db.fetchval("SELECT (value ->> 'blockSync')::boolean FROM settings WHERE name = 'duplicates'"))
+
+
+async def has_open_pair(db: Connection) -> bool:
+    """Whether any pair is open."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM duplicates WHERE state = 'open')"))
 
 
 _BEFORE: Final = {

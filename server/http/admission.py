@@ -1,7 +1,10 @@
 """What is refused before anything of a request is read: headers that are too large, and more than fits at once."""
 
+from contextlib import ExitStack
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.http.load import OVERLOADED, SOON
 from server.kit.problem import ProblemKind
 
 MOST_HEADER_BYTES = 32 * 1024
@@ -13,11 +16,28 @@ MOST_REQUESTS = 2000
 HEADER_TOO_LARGE = ProblemKind(
     "request.header-too-large", 431, f"A request's address and headers may have {MOST_HEADER_BYTES} bytes together."
 )
-OVERLOADED = ProblemKind("server.overloaded", 503, "The server has too many requests at once. Try again in a moment.")
+
+
+class Place:
+    """The place that one request has in the server, until its answer has been sent.
+
+    What the request holds besides is put into `held`, and given back at the same time.
+    """
+
+    def __init__(self) -> None:
+        self.held = ExitStack()
+        self.gives_up_place = ExitStack()
+
+    def listens(self) -> None:
+        """Gives the place to others: a live listener stays for long and does nothing, and is counted elsewhere."""
+        self.gives_up_place.close()
 
 
 class Admission:
-    """Middleware: lets at most `most` requests in at once. A connection without a request counts for none."""
+    """Middleware: lets at most `most` requests in at once. A connection without a request counts for none.
+
+    Below it, `scope["place"]` is the Place of the request.
+    """
 
     def __init__(self, app: ASGIApp, most: int = MOST_REQUESTS) -> None:
         self._app = app
@@ -31,12 +51,15 @@ class Admission:
         if _header_bytes(scope) > MOST_HEADER_BYTES:
             raise HEADER_TOO_LARGE()
         if self._inside >= self._most:
-            raise OVERLOADED(headers={"Retry-After": "5"})
+            raise OVERLOADED(headers=SOON)
         self._inside += 1
-        try:
+        place = scope["place"] = Place()
+        place.gives_up_place.callback(self._leave)
+        with place.gives_up_place, place.held:
             await self._app(scope, receive, send)
-        finally:
-            self._inside -= 1
+
+    def _leave(self) -> None:
+        self._inside -= 1
 
 
 def _header_bytes(scope: Scope) -> int:

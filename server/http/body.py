@@ -2,7 +2,7 @@
 
 import asyncio
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,9 +12,11 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from server.http.load import HeldBody
+from server.http.unpacking import CODINGS, Unpacker, coding_of_body
 from server.kit.call import Upload
-from server.kit.problem import FieldError, ProblemKind
-from server.kit.strict_json import read_json
+from server.kit.problem import FieldError, Problem, ProblemKind
+from server.kit.strict_json import read_json, read_json_lines
 
 TOO_LARGE = ProblemKind("body.too-large", 413, "The body is larger than this server takes.")
 WRONG_TYPE = ProblemKind("body.wrong-type", 415, "Send application/json.")
@@ -28,33 +30,81 @@ _LARGE = 128 * 1024
 
 _PIECE = 64 * 1024
 
+NDJSON = "application/x-ndjson"
+
+_LINE_DEPTH = 62
+"""How deep a line may be nested: as deep as it could be in the list that it stands for, in a body of plain JSON."""
+
 T = TypeVar("T")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises `body.encoding` for a compressed one.
+async def read_body(request: Request, limit: int, *, packed: bool = False, held: HeldBody | None = None) -> bytes:
+    """The whole body, unpacked where it came packed and `packed` allows it; else raises `body.encoding`.
 
-    Raises `body.too-large` as soon as more than `limit` bytes are announced or came.
+    Raises `body.too-large` as soon as more than `limit` bytes are announced or came, or came out of what is packed, and
+    whatever `held` raises, which counts the bytes.
     """
-    codings = {each.strip().lower() for each in request.headers.get("content-encoding", "").split(",")}
-    if codings - {"", "identity"}:
-        raise ENCODED(headers={"Accept-Encoding": "identity"})
+    coding = coding_of_body(request.headers.get("content-encoding", ""))
+    if coding is None or (coding != "identity" and not packed):
+        raise _encoded(packed)
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise TOO_LARGE(f"The body is larger than {limit} bytes.")
-    parts, size = [], 0
-    async for part in request.stream():
+    expected = int(announced) if announced.isdigit() and len(announced) < 20 else 0
+    if expected > limit or len(announced) >= 20:
+        raise _too_large(limit)
+    held = held or HeldBody.of_nobody()
+    held.check(expected)
+    pieces: list[bytes] = []
+    async for piece in _plain(_within(request.stream(), limit), coding, limit):
+        held.add(len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(limit: int) -> Problem:
+    return TOO_LARGE(f"The body is larger than {limit} bytes.")
+
+
+def _encoded(packed: bool) -> Problem:
+    if packed:
+        return ENCODED(f"Send the body as it is, or packed as one of: {CODINGS}.", headers={"Accept-Encoding": CODINGS})
+    return ENCODED(headers={"Accept-Encoding": "identity"})
+
+
+async def _within(parts: AsyncIterable[bytes], limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in parts:
         size += len(part)
         if size > limit:
-            raise TOO_LARGE(f"The body is larger than {limit} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+            raise _too_large(limit)
+        yield part
 
 
-async def parse_json(raw: bytes, model: type[BaseModel], content_type: str) -> BaseModel:
-    """The body as the route's model. Raises problems that name the path of what is wrong."""
-    if content_type.partition(";")[0].strip().lower() not in ("application/json", "text/json", ""):
-        raise WRONG_TYPE()
+async def _plain(parts: AsyncIterable[bytes], coding: str, limit: int) -> AsyncIterator[bytes]:
+    """The parts of a body as they are without their coding. What is not in memory yet is not unpacked either."""
+    if coding == "identity":
+        async for part in parts:
+            yield part
+        return
+    unpacker = Unpacker(coding, limit, _too_large)
+    async for part in parts:
+        for piece in await unpacker.unpack(part):
+            yield piece
+    unpacker.finish()
+
+
+async def parse_body(raw: bytes, model: type[BaseModel], content_type: str, lines: str | None = None) -> BaseModel:
+    """The body as the route's model. Raises problems that name the path of what is wrong.
+
+    lines: the field of the model that a body of application/x-ndjson makes up, a value a line.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if lines is not None and kind == NDJSON:
+        return await _aside(
+            len(raw),
+            lambda: validated(model, {lines: read_json_lines(raw, lines, max_depth=_LINE_DEPTH)}, INVALID),
+        )
+    if kind not in ("application/json", "text/json", ""):
+        raise WRONG_TYPE(f"Send application/json or {NDJSON}." if lines else None)
     return await _aside(len(raw), lambda: validated(model, read_json(raw), INVALID))
 
 

@@ -4,9 +4,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -17,7 +17,11 @@ from server.auth.queries import list_roles
 from server.auth.tokens import Tokens
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
-from server.http.body import parse_json, parse_query, parse_upload, read_body
+from server.http.admission import Place
+from server.http.body import parse_body, parse_query, parse_upload, read_body
+from server.http.lane import Lane
+from server.http.load import LARGE_BODY, Bounds, HeldBody, Load
+from server.http.packing import coding_of_answer, packed, packer_of
 from server.http.route import Route
 from server.http.streaming import StreamedResponse
 from server.kit.call import Answer, Call, Caller, Streamed, Upload
@@ -38,6 +42,13 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 _STRANGERS_BODY = 64 * 1024
 """What somebody who has not signed in may send at most, in bytes."""
 
+_EVENT_STREAM = "text/event-stream"
+_PACKED_TYPES = frozenset({"application/json", "application/x-ndjson"})
+_WORTH_PACKING = 1024
+"""Answers of fewer bytes fit into one packet as they are."""
+
+_NO_TRANSACTION = cast(Connection, None)
+
 NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
 
 
@@ -45,6 +56,7 @@ NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
 class Serving:
     """What every endpoint needs: the database, the tokens, and the limits of a request.
 
+    load: what of each tenant is under way. lane: where large requests are worked on; without it, where all are.
     on_write: is told of every tenant in whose scope something may have been written, after the commit.
     public_url: the base URL of this server, or None to take it from a request's Host when that is in allowed_hosts.
     """
@@ -56,6 +68,8 @@ class Serving:
     public_url: str | None = None
     allowed_hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1"})
     on_write: Callable[[Tenant], None] = lambda tenant: None
+    lane: Lane | None = None
+    load: Load = field(default_factory=lambda: Load(Bounds()))
 
 
 class Endpoint:
@@ -74,7 +88,7 @@ class Endpoint:
                 answer = await self._handle(request, facts)
         except TimeoutError:
             raise TOOK_TOO_LONG(headers={"Retry-After": "5"}) from None
-        return response_from(answer, self._route.media_type)
+        return await response_to(request, answer, self._route.media_type)
 
     async def _handle(self, request: Request, facts: dict[str, object]) -> Any:
         route = self._route
@@ -83,45 +97,88 @@ class Endpoint:
         facts["account"] = identity.caller.account_id or ""
         if hints or route.tenant == "none":
             self._admit(identity, named=bool(hints))
+            self._count(request, identity.tenant)
         elif route.takes_body:
             await self._admit_anywhere(identity.caller)
-        body = await self._body(request)
+        owner = _owner(identity)
+        with self._serving.load.body_of(owner) as held:
+            raw = await self._read(request, held)
+            async with self._serving.load.turn_of(owner, len(raw)):
+                body = await self._parsed(request, raw)
+                return await self._answer(request, facts, identity, hints, body, is_large=len(raw) > LARGE_BODY)
+
+    async def _answer(
+        self,
+        request: Request,
+        facts: dict[str, object],
+        identity: Identity,
+        hints: list[str],
+        body: BaseModel | Upload | None,
+        *,
+        is_large: bool,
+    ) -> Any:
+        route = self._route
+        was_counted = bool(hints)
         if route.tenant != "none" and (named := named_in_body(body, route)):
             if not hints:
                 identity = await self._identify(request, [named])
             hints = [*hints, named]
         await self._check_one_tenant(request, hints, identity)
         self._admit(identity, named=bool(hints))
+        if not was_counted:
+            self._count(request, identity.tenant)
         facts["tenant"] = identity.tenant.config_id if identity.tenant else ""
         query = parse_query(dict(request.query_params), route.query)
-        async with self._transaction(identity.tenant) as db:
-            call = Call(
-                db=db,
-                caller=identity.caller,
-                tenant=identity.tenant,
-                path=request.path_params,
-                query=query,
-                body=body,
-                at=utc_now(),
-                request_id=request.scope["request_id"],
-                address=request.client.host if request.client else "",
-                origin=self._origin(request),
-                authorization=request.headers.get("authorization", ""),
-                headers=request.headers,
-                reading=partial(self._reading, identity.tenant),
-            )
-            answer = await route.handler(call)
+        call = Call(
+            db=_NO_TRANSACTION,
+            caller=identity.caller,
+            tenant=identity.tenant,
+            path=request.path_params,
+            query=query,
+            body=body,
+            at=utc_now(),
+            request_id=request.scope["request_id"],
+            address=request.client.host if request.client else "",
+            origin=self._origin(request),
+            authorization=request.headers.get("authorization", ""),
+            headers=request.headers,
+        )
+        lane = self._serving.lane
+        if lane is not None and is_large and route.scope == "tenant":
+            answer = await lane.run(partial(self._handled_aside, call))
+        else:
+            answer = await self._handled(call, self._serving.database)
         for act in call.after_commit:
             act()
         if identity.tenant is not None and route.scope == "tenant" and route.write:
             self._serving.on_write(identity.tenant)
         return answer
 
+    async def _handled(self, call: Call, database: Database) -> Any:
+        """What the handler returns, with its transaction committed."""
+        async with self._transaction(call.tenant, database) as db:
+            call = replace(
+                call,
+                db=db,
+                reading=partial(self._opened, call.tenant, database, readonly=True),
+                writing=partial(self._opened, call.tenant, database, readonly=False),
+            )
+            return await self._route.handler(call)
+
+    async def _handled_aside(self, call: Call, database: Database) -> Any:
+        """The same in a lane, where its answer is written, too."""
+        answer = await self._handled(call, database)
+        return (
+            answer
+            if isinstance(answer, Answer | Streamed)
+            else Answer(dump_json(answer), media_type=self._route.media_type)
+        )
+
     async def _identify(self, request: Request, hints: list[str]) -> Identity:
         if self._route.is_public:
             return Identity(NOBODY, None)
         token = bearer_token(request.headers.get("authorization"))
-        async with self._serving.database.shared(readonly=True) as db:
+        async with self._serving.database.single() as db:
             return await identify(
                 db,
                 self._serving.tokens,
@@ -141,6 +198,18 @@ class Endpoint:
         """Refuses a caller who may not do this here. Asked before the body is read, where it is known whereto."""
         self._check_tenant(identity, named=named)
         require(identity.caller, self._route.permission)
+
+    def _count(self, request: Request, tenant: Tenant | None) -> None:
+        """Counts the request among the tenant's until its answer has been sent. Raises `tenants.busy`."""
+        if tenant is None:
+            return
+        place: Place = request.scope["place"]
+        name = _name_of(tenant)
+        if self._route.media_type == _EVENT_STREAM:
+            place.held.enter_context(self._serving.load.listener_of(name))
+            place.listens()
+        else:
+            place.held.enter_context(self._serving.load.request_of(name))
 
     async def _admit_anywhere(self, caller: Caller) -> None:
         """Refuses a caller who may do this in no tenant at all, while only the body could tell in which one."""
@@ -164,33 +233,41 @@ class Endpoint:
         if route.scope in ("tenant", "stream") and tenant.schema_version != tenant_migrations()[-1].id:
             raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
-    async def _body(self, request: Request) -> BaseModel | Upload | None:
+    async def _read(self, request: Request, held: HeldBody) -> bytes:
+        route = self._route
+        if not route.takes_body:
+            return b""
+        if route.is_public:
+            # Not counted among those of the signed in, whom strangers could keep out; their own number bounds them.
+            return await read_body(request, min(_STRANGERS_BODY, self._serving.max_body), packed=route.compressed)
+        return await read_body(request, self._serving.max_body, packed=route.compressed, held=held)
+
+    async def _parsed(self, request: Request, raw: bytes) -> BaseModel | Upload | None:
         route = self._route
         if not route.takes_body:
             return None
-        raw = await read_body(
-            request, min(_STRANGERS_BODY, self._serving.max_body) if route.is_public else self._serving.max_body
-        )
         if route.upload:
             return await parse_upload(raw, request.headers)
         assert route.body is not None
         if route.body_optional and not raw:
             return route.body()
-        return await parse_json(raw, route.body, request.headers.get("content-type", ""))
+        return await parse_body(raw, route.body, request.headers.get("content-type", ""), route.lines)
 
-    def _transaction(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Any]:
+    def _transaction(self, tenant: Tenant | None, database: Database) -> AbstractAsyncContextManager[Any]:
         route = self._route
         if route.scope in ("none", "stream"):
             return _no_transaction()
         if route.scope == "shared":
-            return self._serving.database.shared(readonly=not route.write)
+            return database.shared(readonly=not route.write)
         assert tenant is not None
-        return self._serving.database.inside(tenant.scope, readonly=not route.write)
+        return database.inside(tenant.scope, readonly=not route.write)
 
-    def _reading(self, tenant: Tenant | None) -> AbstractAsyncContextManager[Connection]:
+    def _opened(
+        self, tenant: Tenant | None, database: Database, *, readonly: bool
+    ) -> AbstractAsyncContextManager[Connection]:
         assert tenant is not None
         assert self._route.scope == "stream"
-        return self._serving.database.inside(tenant.scope, readonly=True)
+        return database.inside(tenant.scope, readonly=readonly)
 
     def _origin(self, request: Request) -> str:
         """This server's public address: as configured, or the request's own host where that is an allowed one."""
@@ -236,11 +313,43 @@ async def _no_transaction() -> AsyncIterator[Connection | None]:
     yield None
 
 
-def response_from(answer: Any, media_type: str = "application/json") -> Response:
-    """What a handler returned, as a response: JSON unless it says otherwise."""
+def _owner(identity: Identity) -> str:
+    """Whose a body is, and the work on it."""
+    return _name_of(identity.tenant) if identity.tenant else f"account {identity.caller.account_id}"
+
+
+def _name_of(tenant: Tenant) -> str:
+    return f"tenant {tenant.id}"
+
+
+async def response_to(request: Request, answer: Any, media_type: str) -> Response:
+    """What a handler returned, as a response: JSON unless it says otherwise, packed as the caller likes it."""
+    coding = coding_of_answer(request.headers.get("accept-encoding", ""))
     if isinstance(answer, Streamed):
-        return StreamedResponse(answer)
+        may_pack = answer.media_type in _PACKED_TYPES
+        packer = packer_of(coding) if coding and may_pack else None
+        response: Response = StreamedResponse(answer, packer)
+        if may_pack:
+            _say_packed(response, coding)
+        return response
     if not isinstance(answer, Answer):
         answer = Answer(answer, media_type=media_type)
     content = answer.body if isinstance(answer.body, bytes) else dump_json(answer.body)
-    return Response(content, answer.status, headers=dict(answer.headers), media_type=answer.media_type)
+    may_pack = answer.media_type in _PACKED_TYPES and len(content) >= _WORTH_PACKING
+    if may_pack and coding:
+        content = await packed(content, coding)
+    response = Response(content, answer.status, headers=dict(answer.headers), media_type=answer.media_type)
+    if may_pack:
+        _say_packed(response, coding)
+    return response
+
+
+def _say_packed(response: Response, coding: str | None) -> None:
+    """A packed answer has other bytes: its ETag, if it has one, may be no strong one."""
+    response.headers.add_vary_header("Accept-Encoding")
+    if coding is None:
+        return
+    response.headers["Content-Encoding"] = coding
+    tag = response.headers.get("etag", "W/")
+    if not tag.startswith("W/"):
+        response.headers["ETag"] = f"W/{tag}"

@@ -15,9 +15,19 @@ from server.http.route import Route
 from server.metrics.requests import RequestMetrics
 
 _METHODS = ["GET", "POST", "PUT", "DELETE"]
-_HEADERS = ["Authorization", "Content-Type", "X-Tenant-Id", "X-Device-Id", "X-Request-Id"]
+_HEADERS = [
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Device-Id",
+    "X-Request-Id",
+    "X-Tenant-Id",
+]
 
 _SHOWN_HEADERS = [
+    "ETag",
     "X-Request-Id",
     "X-Total-Count",
     "X-Total-Count-Relation",

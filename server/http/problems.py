@@ -9,6 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.db.errors import problem_of
+from server.db.pool import NoConnectionFree
+from server.db.shares import NoShareFree
+from server.http.load import OVERLOADED, SOON, TENANT_BUSY
 from server.kit.problem import Problem, ProblemKind
 from server.kit.strict_json import dump_json
 
@@ -40,20 +43,24 @@ class Problems:
         try:
             await self._app(scope, receive, watching_send)
         except Exception as error:
-            problem = problem_from(error)
-            _log(problem, error, scope)
+            problem = log_failure(error, scope)
             if started:
                 raise
             await problem_response(problem)(scope, receive, send)
 
 
-def _log(problem: Problem, error: Exception, scope: Scope) -> None:
-    """A failure of ours with its traceback; what is beyond us, such as a database that is away, as one line."""
+def log_failure(error: Exception, scope: Scope) -> Problem:
+    """The problem that the error is to the caller of the request.
+
+    A failure of ours is logged with its traceback; what is beyond us, such as a database that is away, as one line.
+    """
+    problem = problem_from(error)
     extra = {"request_id": scope.get("request_id")}
     if problem.code == INTERNAL.code:
-        log.exception("%s", problem.code, extra=extra)
+        log.error("%s", problem.code, extra=extra, exc_info=error)
     elif problem.status >= 500:
         log.warning("%s", problem.code, extra={**extra, "cause": type(error).__name__})
+    return problem
 
 
 def problem_from(error: Exception) -> Problem:
@@ -62,6 +69,10 @@ def problem_from(error: Exception) -> Problem:
         return error
     if isinstance(error, HTTPException):
         return _from_http(error)
+    if isinstance(error, NoConnectionFree):
+        return OVERLOADED(headers=SOON)
+    if isinstance(error, NoShareFree):
+        return TENANT_BUSY(headers=SOON)
     return problem_of(error) or INTERNAL()
 
 

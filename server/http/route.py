@@ -29,6 +29,9 @@ class Route:
     tenant: whether the request has to name a tenant, by configId or X-Tenant-Id or the path parameter `tenant_in_path`.
     An optional one that is unknown leaves the caller without a role, so that only operators may go on.
     body_optional: no body at all is `body` with its defaults.
+    lines: the list in `body` that a body of application/x-ndjson makes up, one value a line; without it none is taken.
+    compressed: whether the body may have a Content-Encoding, gzip or zstd.
+    streamed: whether the answer may also be application/x-ndjson, for the OpenAPI document.
     answers: models of the successful answers by status, for the OpenAPI document; None where the answer has no JSON.
     """
 
@@ -46,6 +49,9 @@ class Route:
     body: type[BaseModel] | None = None
     body_optional: bool = False
     upload: bool = False
+    lines: str | None = None
+    compressed: bool = False
+    streamed: bool = False
     answers: Mapping[int, Any] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     media_type: str = "application/json"

@@ -44,7 +44,8 @@ class Call:
 
     `db` is the connection (absent for routes without a scope), `tenant` the tenant of the request or None, `query` and
     `body` are instances of the route's models, `origin` is the public base URL of this server without a trailing slash.
-    `reading` opens a read-only transaction in the tenant's scope: for routes of scope 'stream', which have no other.
+    `reading` opens a read-only transaction in the tenant's scope, `writing` one that may write: for routes of scope
+    'stream', which have no other.
     `headers` are those of the request, names in lower case, for what is negotiated: Accept, If-None-Match.
     `authorization` is that header as it came, for a public route that asks for a secret of its own.
     `after_commit` takes what is to be done once the transaction has been committed, and only then.
@@ -63,6 +64,7 @@ class Call:
     authorization: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     reading: "Callable[[], AbstractAsyncContextManager[Connection]]" = field(default=lambda: _no_scope(), repr=False)
+    writing: "Callable[[], AbstractAsyncContextManager[Connection]]" = field(default=lambda: _no_scope(), repr=False)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 

@@ -35,7 +35,7 @@ import orjson
 from pydantic import BaseModel
 
 from server.kit.clock import iso_ms
-from server.kit.problem import FieldError, ProblemKind
+from server.kit.problem import FieldError, Problem, ProblemKind
 
 JSON_INVALID = ProblemKind("json.invalid", 400, "The body is not valid JSON.")
 
@@ -68,6 +68,28 @@ def read_json(raw: bytes, *, max_depth: int = 64) -> Any:
     return value
 
 
+def read_json_lines(raw: bytes, name: str, *, max_depth: int = 64) -> list[Any]:
+    """The values of a text in UTF-8 that holds one JSON value a line; lines without any are passed over.
+
+    Refuses in each line what `read_json` refuses in a body. The path of the first bad place reads like
+    `events[3].data.name`, where `name` is "events"; the detail says which line of the text it is, the first being 1.
+    """
+    lines = [(number, line) for number, line in enumerate(raw.split(b"\n"), 1) if line.strip(b" \t\r")]
+    values: list[Any] = []
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        some = lines[start : start + _LINES_AT_ONCE]
+        texts = [line for _, line in some]
+        try:
+            # One by one: only so is it certain that none of them ends what another began.
+            read = _load_each(texts)
+        except orjson.JSONDecodeError:
+            _refuse_first_bad_line(some, name, start, max_depth)
+        if _fault(b"[%b]" % b",".join(texts), read, max_depth + 1):
+            _refuse_first_bad_line(some, name, start, max_depth)
+        values += read
+    return values
+
+
 def dump_json(value: Any) -> bytes:
     """Compact JSON in UTF-8, keys in their given order.
 
@@ -90,6 +112,12 @@ def canonical_json(value: Any) -> bytes:
         raise ValueError(f"no canonical JSON: {error}") from error
 
 
+def canonical_json_of_read(value: Any) -> bytes:
+    """What `canonical_json` gives, several times as fast, for a value that `read_json` gave: nothing else is taken."""
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return canonical_json(value) if _MAY_NOT_BE_CANONICAL.search(text) else text
+
+
 def _load(raw: bytes) -> Any:
     """Reads without the garbage collector, which finds no garbage here but would take most of the time for looking."""
     if not gc.isenabled():
@@ -99,6 +127,43 @@ def _load(raw: bytes) -> Any:
         return orjson.loads(raw)
     finally:
         gc.enable()
+
+
+def _load_each(texts: list[bytes]) -> list[Any]:
+    if not gc.isenabled():
+        return [orjson.loads(text) for text in texts]
+    gc.disable()
+    try:
+        return [orjson.loads(text) for text in texts]
+    finally:
+        gc.enable()
+
+
+# Reading: lines
+
+_LINES_AT_ONCE = 200
+"""Few enough that no step holds up other threads for long, as orjson and tests over a buffer do."""
+
+
+def _refuse_first_bad_line(lines: list[tuple[int, bytes]], name: str, first: int, max_depth: int) -> NoReturn:
+    for index, (number, line) in enumerate(lines, first):
+        try:
+            read_json(line, max_depth=max_depth)
+        except Problem as problem:
+            inner, message = _place_of(problem)
+            path = f"{name}[{index}]{inner}"
+            raise JSON_INVALID(
+                f"Line {number} is not valid JSON at {path}: {message}", errors=[FieldError(path, message)]
+            ) from None
+    raise JSON_INVALID()
+
+
+def _place_of(problem: Problem) -> tuple[str, str]:
+    """The path within a line, as what follows the path of the line, and what is wrong there."""
+    if not problem.errors:
+        return "", problem.detail
+    place = problem.errors[0]
+    return f".{place.path}" if place.path and not place.path.startswith("[") else place.path, place.message
 
 
 # Reading: the fast tests
@@ -373,6 +438,10 @@ def _plain(value: Any) -> Any:
 
 
 # Canonical form
+
+# What orjson writes otherwise: floats and large integers, and the order of keys beyond the first 65,536 characters.
+# Inside of strings they do no harm, but the search need not know.
+_MAY_NOT_BE_CANONICAL = re.compile(rb"[0-9][.eE]|[0-9]{16}|[\xf0-\xf4]")
 
 
 def _canonical(value: Any) -> Any:

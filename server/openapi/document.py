@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from server import __version__
+from server.http.body import NDJSON
 from server.http.route import Route
 from server.kit.problem import ProblemKind
 from server.openapi.schemas import Schemas, query_properties
@@ -120,6 +121,8 @@ class _Operation:
         }
         if content := self._request_content():
             operation["requestBody"] = {"required": not route.body_optional, "content": content}
+            if route.compressed:
+                operation["requestBody"]["description"] = "May have a Content-Encoding: gzip or zstd."
         return operation
 
     def _parameters(self) -> Iterator[Json]:
@@ -149,7 +152,10 @@ class _Operation:
                 },
                 "application/json": json,
             }
-        return {"application/json": json} if route.body else {}
+        if not route.body:
+            return {}
+        lines = {NDJSON: _lines(f"Each line is one of `{route.lines}`, as JSON.")} if route.lines else {}
+        return {"application/json": json, **lines}
 
     def _responses(self) -> Json:
         responses = {str(status): self._success(status) for status in self._route.answers or {200: None}}
@@ -162,9 +168,16 @@ class _Operation:
         schema = self._schemas.answer(self._route, status)
         if schema is not None:
             answer["content"] = {self._route.media_type: {"schema": schema}}
-        elif status != HTTPStatus.NO_CONTENT:
+        elif status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             answer["content"] = {self._route.media_type: {}}
+        if self._route.streamed and status == HTTPStatus.OK:
+            answer["content"][NDJSON] = _lines("Each line is an object, as JSON. Asked for by Accept.")
         return answer
+
+
+def _lines(description: str) -> Json:
+    """JSON values one a line, for which OpenAPI 3.1 has no schema."""
+    return {"schema": {"type": "string", "description": description}}
 
 
 def problem_statuses(route: Route) -> list[int]:
@@ -188,6 +201,8 @@ def problem_statuses(route: Route) -> list[int]:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     if "{" in route.path or route.tenant != "none":
         statuses.add(HTTPStatus.NOT_FOUND)
+    if route.tenant != "none" or (takes_body and not route.is_public):
+        statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
     return sorted(int(status) for status in statuses)
 
 

@@ -21,13 +21,17 @@ class Permission(StrEnum):
     ENTITIES_READ = "entities.read"
     DUPLICATES_READ = "duplicates.read"
     DUPLICATES_SETTLE = "duplicates.settle"
+    CONFLICTS_READ = "conflicts.read"
+    CONFLICTS_SETTLE = "conflicts.settle"
     QUARANTINE_READ = "quarantine.read"
 
 
 OPERATOR_ONLY: Final = frozenset({Permission.TENANTS_MANAGE, Permission.USERS_MANAGE})
 """Rights over the installation; no role in a tenant holds them."""
 
-_VIEWER = frozenset({Permission.CONFIG_READ, Permission.ENTITIES_READ, Permission.DUPLICATES_READ})
+_VIEWER = frozenset(
+    {Permission.CONFIG_READ, Permission.ENTITIES_READ, Permission.DUPLICATES_READ, Permission.CONFLICTS_READ}
+)
 _COLLECTOR = frozenset(
     {
         Permission.CONFIG_READ,
@@ -35,9 +39,15 @@ _COLLECTOR = frozenset(
         Permission.SYNC_PULL,
         Permission.ENTITIES_READ,
         Permission.DUPLICATES_READ,
+        Permission.CONFLICTS_READ,
     }
 )
-_REVIEWER = _VIEWER | {Permission.SYNC_PULL, Permission.DUPLICATES_SETTLE, Permission.QUARANTINE_READ}
+_REVIEWER = _VIEWER | {
+    Permission.SYNC_PULL,
+    Permission.DUPLICATES_SETTLE,
+    Permission.CONFLICTS_SETTLE,
+    Permission.QUARANTINE_READ,
+}
 _ADMIN = _REVIEWER | _COLLECTOR | {Permission.CONFIG_WRITE, Permission.EXTERNAL_SYNC, Permission.QUARANTINE_READ}
 
 ROLES: Final[dict[str, frozenset[Permission]]] = {

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
@@ -33,8 +33,8 @@ _GREATEST_ID = 2**53
 Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
 """What else happens in a push's transaction: it gets what the push did."""
 
-Gate = Callable[[Connection], Awaitable[str | None]]
-"""Says why nothing may be pulled now, if so."""
+Gate = Callable[[Connection, datetime], Awaitable[str | None]]
+"""Says why nothing may be pulled at this time, if so."""
 
 
 class PushBody(BaseModel):
@@ -166,7 +166,7 @@ def _told(fate: Fate) -> dict[str, str]:
 
 async def pull(call: Call, *, gate: Gate) -> Answer:
     """The next page for a phone."""
-    if error := await gate(call.db):
+    if error := await gate(call.db, call.at):
         return Answer({"events": [], "nextCursor": None, "error": error})
     source = Source(call.caller.account, call.caller.device, call.at)
     try:

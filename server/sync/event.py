@@ -45,7 +45,7 @@ class Event:
     applied: Data | None = None
     base_seq: int | None = None
     seq: int = 0
-    digest: bytes = b""
+    digest: bytes = field(default=b"", compare=False, repr=False)
     mentions: tuple[str, ...] = field(init=False)
     place: Place = field(init=False)
 

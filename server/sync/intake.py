@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from server.kit.clock import MILLISECOND, parse_iso, to_ms
-from server.kit.strict_json import MAX_INTEGER
-from server.sync.event import ADD_MEMBER, LISTS_MEMBERS, REMOVE_MEMBER, RESOLVE_DUPLICATE, Event
+from server.kit.strict_json import MAX_INTEGER, canonical_json
+from server.sync.event import ADD_MEMBER, LISTS_MEMBERS, REMOVE_MEMBER, RESOLVE_DUPLICATE, UPDATES, Data, Event
+from server.sync.old_clients.noise import is_made_by_library
 
 MAX_TEXT = 256
 MAX_TYPE = 64
@@ -31,20 +32,20 @@ class _Bad(Exception):
         self.code = code
 
 
-def read_event(raw: Any, *, arrival_ms: int, tolerance: timedelta, says_base: bool = False) -> Event | Refusal:
-    """Reads one pushed event; with `says_base` also its baseVersion, on which version of the entity it was made.
+def read_event(raw: Any, *, arrival_ms: int, tolerance: timedelta, in_full: bool = False) -> Event | Refusal:
+    """Reads one pushed event; with `in_full` also what installed phones do not say: baseVersion and applied.
 
     Its time counts as the device says, but not later than its arrival plus the tolerance: a clock that is a year ahead
     must not win for a year.
     """
     guid = raw.get("guid") if isinstance(raw, dict) else None
     try:
-        return _event(raw, latest_ms=arrival_ms + tolerance // MILLISECOND, says_base=says_base)
+        return _event(raw, latest_ms=arrival_ms + tolerance // MILLISECOND, in_full=in_full)
     except _Bad as bad:
         return Refusal(guid if isinstance(guid, str) else "", bad.code, bad.path, bad.detail)
 
 
-def _event(raw: Any, *, latest_ms: int, says_base: bool) -> Event:
+def _event(raw: Any, *, latest_ms: int, in_full: bool) -> Event:
     if not isinstance(raw, dict):
         raise _Bad("", "an event is an object")
     type_ = _text(raw, "type", most=MAX_TYPE)
@@ -54,7 +55,7 @@ def _event(raw: Any, *, latest_ms: int, says_base: bool) -> Event:
     _check_data(type_, data)
     timestamp = _text(raw, "timestamp")
     timestamp_ms = _time(timestamp)
-    return Event(
+    event = Event(
         guid=_text(raw, "guid"),
         entity_guid=_text(raw, "entityGuid"),
         type=type_,
@@ -63,8 +64,12 @@ def _event(raw: Any, *, latest_ms: int, says_base: bool) -> Event:
         timestamp_ms=timestamp_ms,
         effective_ms=min(timestamp_ms, latest_ms),
         user_id=_user_id(raw),
-        base_seq=_base(raw) if says_base else None,
+        base_seq=_base(raw) if in_full else None,
+        applied=_applied(raw, type_, data) if in_full else None,
     )
+    if event.applied is None and is_made_by_library(event):
+        event.applied = {}
+    return event
 
 
 def _text(raw: dict[str, Any], key: str, *, most: int = MAX_TEXT, path: str = "") -> str:
@@ -89,6 +94,19 @@ def _base(raw: dict[str, Any]) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
         raise _Bad("baseVersion", "must be the version of the entity, a whole number")
     return value
+
+
+def _applied(raw: dict[str, Any], type_: str, data: Data) -> Data | None:
+    value = raw.get("applied")
+    if value is None:
+        return None
+    if type_ not in UPDATES or not isinstance(value, dict) or not _is_part(value, data):
+        raise _Bad("applied", "must be a part of data, in an update")
+    return value
+
+
+def _is_part(part: Data, whole: Data) -> bool:
+    return all(key in whole and canonical_json(value) == canonical_json(whole[key]) for key, value in part.items())
 
 
 def _time(text: str) -> int:

@@ -3,22 +3,26 @@
 Writers meet on rows: every entity that the events can touch is read and locked in the order of guids, so nobody else
 can change what a push folds onto. What is not there yet cannot be locked. Two pushes that make the same entity, or
 bring the same event, meet when they write: the later one finds it there, gives up what it made of the events, and
-begins anew with what it now sees.
+begins anew with what it now sees. One that others have outrun a few times makes them wait.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
+from typing import Final
 
 import orjson
 
 from server.db import Connection
-from server.db.connection import Row, beside
 from server.sync import late, queries
 from server.sync.event import Event, Place
 from server.sync.fold import Entity, Outcome, fold, follows
 from server.sync.records import changed_outcomes, digest_of, entity_from, entity_rows, event_from, form_of
+
+_ROUNDS_BESIDE_OTHERS: Final = 5
+"""So often a push begins while others go on: a busy group could grow before each of its rounds, without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,10 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
     """Takes events into the log; those that are known already are passed over. A guid counts once, the first stands."""
     batch = list({event.guid: event for event in reversed(events)}.values())[::-1]
     guids = _mentioned(batch)
+    rounds = count(1)
     while batch:
+        if next(rounds) > _ROUNDS_BESIDE_OTHERS:
+            await queries.lock_all_entities(db)
         await queries.set_savepoint(db)
         locked = await _Locked.by(db, guids)
         reach = await _Reach.of(db, batch, locked)
@@ -272,19 +279,17 @@ async def _fold_and_write(
     if moved is None:
         return None
     touched = folding.touched_entities()
-    appending = _append(db, batch, folding.outcomes, source)
-    # Until the log is written, what else is to be written is got ready.
-    appended, rows = await beside(appending, lambda: _EntityRows.of(touched, forms))
-    if appended is None or not await _write_entities(db, rows, appended.first - 1):
+    receipt = await _write(db, batch, folding.outcomes, _EntityRows.of(touched, forms), source)
+    if receipt is None:
         return None
     if moved:
         await queries.update_outcomes(db, moved)
     for index, event in enumerate(batch):
-        event.seq = appended.first + index
+        event.seq = receipt.first + index
     for entity in touched.values():
-        entity.fed_seq += appended.first - 1
+        entity.fed_seq += receipt.first - 1
     fed = {guid: fed_before.get(guid, 0) for guid in touched}
-    return Pushed(batch, folding.outcomes, touched, fed, appended)
+    return Pushed(batch, folding.outcomes, touched, fed, receipt)
 
 
 class _Folding:
@@ -336,7 +341,7 @@ class _Folding:
         return changed_outcomes(rows, folded)
 
     def touched_entities(self) -> dict[str, Entity]:
-        """Those that were mentioned or changed; their fed_seq counts from the head, which is not known yet."""
+        """Those that were mentioned or changed; their fed_seq is the place in the batch of what touched them last."""
         touched = {guid: self._entities[guid] for guid in self.last_touch}
         for guid, entity in touched.items():
             entity.fed_seq = 1 + self.last_touch[guid]
@@ -351,14 +356,14 @@ class _Folding:
             self.last_touch[guid] = max(self.last_touch.get(guid, 0), index)
 
 
-async def _append(
-    db: Connection, events: Sequence[Event], outcomes: Mapping[str, Outcome], source: Source
+async def _write(
+    db: Connection, events: Sequence[Event], outcomes: Mapping[str, Outcome], entities: "_EntityRows", source: Source
 ) -> Receipt | None:
-    """Writes the events into the log; None where one of them is there already."""
+    """Writes everything; None where an event, or an entity that was new, is there already."""
     happened = [outcomes[event.guid] for event in events]
     digests = [digest_of(event) for event in events]
     mentions = [(guid, place) for place, event in enumerate(events, 1) for guid in event.mentions]
-    row = await queries.append_events(
+    row = await queries.write_push(
         db,
         [
             [event.guid for event in events],
@@ -375,42 +380,34 @@ async def _append(
             [outcome.kind for outcome in happened],
             [outcome.reason for outcome in happened],
         ],
-        [guid for guid, _ in mentions],
-        [place for _, place in mentions],
+        [[guid for guid, _ in mentions], [place for _, place in mentions]],
+        entities.new,
+        entities.changed,
+        [list(entities.counts), list(entities.counts.values())],
         digests=b"".join(digests),
         account=source.account,
         device_id=source.device_id,
         at=source.at,
     )
-    return _receipt(row) if row["added"] == len(events) else None
-
-
-def _receipt(row: Row) -> Receipt:
+    if (row["events"], row["entities"]) != (len(events), entities.number_new):
+        return None
     return Receipt(row["epoch"], row["first"], row["last"], row["link"], row["previous"])
 
 
 @dataclass(frozen=True, slots=True)
 class _EntityRows:
-    """Entities as they are written: how many are new, both kinds as JSON, and what it changes in the counts."""
+    """Entities as they are written: how many are new, both kinds as JSON, and what changes in the counts by form."""
 
     number_new: int
     new: str
     changed: str
-    forms: list[str]
-    changes: list[int]
+    counts: dict[str, int]
 
     @classmethod
     def of(cls, entities: Mapping[str, Entity], forms_before: Mapping[str, str | None]) -> "_EntityRows":
         new = [entity for guid, entity in entities.items() if guid not in forms_before]
         changed = [entity for guid, entity in entities.items() if guid in forms_before]
-        counts = sorted(_changed_counts(entities, forms_before).items())
-        return cls(
-            len(new),
-            entity_rows(new),
-            entity_rows(changed),
-            [form for form, _ in counts],
-            [change for _, change in counts],
-        )
+        return cls(len(new), entity_rows(new), entity_rows(changed), _changed_counts(entities, forms_before))
 
 
 def _changed_counts(entities: Mapping[str, Entity], before: Mapping[str, str | None]) -> dict[str, int]:
@@ -422,10 +419,4 @@ def _changed_counts(entities: Mapping[str, Entity], before: Mapping[str, str | N
                 changes[form] += 1
             if (old := before.get(guid)) is not None:
                 changes[old] -= 1
-    return {form: change for form, change in changes.items() if change}
-
-
-async def _write_entities(db: Connection, rows: _EntityRows, after: int) -> bool:
-    """Whether all could be written: not where one that was new is there already."""
-    added = await queries.write_entities(db, rows.new, rows.changed, rows.forms, rows.changes, after=after)
-    return added == rows.number_new
+    return {form: change for form, change in sorted(changes.items()) if change}

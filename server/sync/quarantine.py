@@ -16,12 +16,14 @@ async def keep(db: Connection, refused: Sequence[tuple[Any, Refusal]], source: S
     """Keeps what was refused; the same sent again is kept once."""
     if not refused:
         return
-    texts = [orjson.dumps(raw) for raw, _ in refused]
-    refusals = [refusal for _, refusal in refused]
+    # In one order for all: two devices that send the same never wait for each other in a circle.
+    entries = sorted((_entry(raw, refusal) for raw, refusal in refused), key=lambda entry: entry[0])
+    refusals = [refusal for _, _, refusal in entries]
+    texts = [text for _, text, _ in entries]
     await queries.insert_quarantine(
         db,
         [
-            [sha256(text).digest() for text in texts],
+            [digest for digest, _, _ in entries],
             [refusal.guid for refusal in refusals],
             [refusal.code for refusal in refusals],
             [refusal.path for refusal in refusals],
@@ -32,3 +34,8 @@ async def keep(db: Connection, refused: Sequence[tuple[Any, Refusal]], source: S
         device_id=source.device_id,
         at=source.at,
     )
+
+
+def _entry(raw: Any, refusal: Refusal) -> tuple[bytes, bytes, Refusal]:
+    text = orjson.dumps(raw)
+    return sha256(text).digest(), text, refusal

@@ -6,6 +6,17 @@ from datetime import datetime
 from server.db import Connection
 from server.db.connection import Row
 
+ENTITY_COLUMNS = (
+    "guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids, updated_ms, "
+    "newest, born, deaths, fed_seq"
+)
+
+_ENTITY_RECORD = """
+    guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
+    version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
+    born jsonb, deaths integer, fed_seq bigint, name_parts text[]"""
+
+
 # The head
 
 
@@ -94,37 +105,46 @@ async def begin_push(db: Connection, guids: Sequence[str], *, account: str, devi
     return row
 
 
-async def append_events(
+async def write_push(
     db: Connection,
-    columns: Sequence[Sequence[object]],
-    mentioned: Sequence[str],
-    mentioning: Sequence[int],
+    events: Sequence[Sequence[object]],
+    mentions: Sequence[Sequence[object]],
+    new: str,
+    changed: str,
+    counts: Sequence[Sequence[object]],
     *,
     digests: bytes,
     account: str,
     device_id: str,
     at: datetime,
 ) -> Row:
-    """Moves the head on, and writes the events with the numbers behind it; the head stays locked until the commit.
+    """Moves the head on, and writes everything that a push brings behind it. The head stays locked until the commit.
 
-    So numbers become visible in their order. `columns` are the events', in the order of the statement; the n-th of
-    `mentioned` is an entity of which the event at place `mentioning[n]` (from 1) speaks. Answers added (how many
-    events are new: where that is less than all, the caller has to give everything up), and the push's link in the
-    chain: epoch, first, last, link, previous.
+    So numbers become visible in their order. `events` are columns in the order of the statement. `mentions` are two
+    columns: entities, and the places (from 1) of the events that speak of them. `new` and `changed` are entities as
+    JSON lists of objects with the columns of the table, except that fed_seq is the place of an event. `counts` are two
+    columns: forms, and how many more live entities there are of each.
+
+    Answers the push's link in the chain (epoch, first, last, link, previous), and how many events and entities were
+    added: what is there already is left alone. Where that is less than was given, the caller gives everything up.
     """
     row = await db.fetchrow(
-        """
+        f"""
         WITH moved AS (
             UPDATE sync_head
             SET head = head + cardinality($1::text[]), previous = link,
-                link = sha256(link || int8send(head + 1) || $16)
+                link = sha256(link || int8send(head + 1) || $20)
             RETURNING head - cardinality($1::text[]) AS before, head, epoch, link, previous
         ),
-        added AS (
+        linked AS (
+            INSERT INTO pushes (last_seq, first_seq, epoch, account, device_id, received_at, link)
+            SELECT head, before + 1, epoch, $21, $22, $23, link FROM moved
+        ),
+        added_events AS (
             INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
                                 user_id, base_seq, digest, outcome, reason, account, device_id, received_at)
             SELECT m.before + n.place, n.guid, n.entity_guid, n.type, n.data, n.applied, n.timestamp, n.timestamp_ms,
-                   n.effective_ms, n.user_id, n.base_seq, n.digest, n.outcome, n.reason, $17, $18, $19
+                   n.effective_ms, n.user_id, n.base_seq, n.digest, n.outcome, n.reason, $21, $22, $23
             FROM moved m, unnest(
                 $1::text[], $2::text[], $3::text[], $4::json[], $5::json[], $6::text[], $7::bigint[], $8::bigint[],
                 $9::text[], $10::bigint[], $11::bytea[], $12::text[], $13::text[]
@@ -138,16 +158,38 @@ async def append_events(
             SELECT n.entity_guid, m.before + n.place
             FROM moved m, unnest($14::text[], $15::bigint[]) AS n (entity_guid, place)
         ),
-        linked AS (
-            INSERT INTO pushes (last_seq, first_seq, epoch, account, device_id, received_at, link)
-            SELECT head, before + 1, epoch, $17, $18, $19, link FROM moved
+        added_entities AS (
+            INSERT INTO entities ({ENTITY_COLUMNS}, name_parts)
+            SELECT n.guid, n.state, n.created, n.type, n.name, n.entity_name, n.external_id, n.version, n.data,
+                   n.member_ids, n.parent_ids, n.updated_ms, n.newest, n.born, n.deaths, m.before + n.fed_seq,
+                   n.name_parts
+            FROM moved m, jsonb_to_recordset($16::jsonb) AS n ({_ENTITY_RECORD})
+            ON CONFLICT (guid) DO NOTHING
+            RETURNING 1
+        ),
+        changed AS (
+            UPDATE entities e
+            SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
+                external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
+                parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
+                deaths = n.deaths, fed_seq = m.before + n.fed_seq, name_parts = n.name_parts
+            FROM moved m, jsonb_to_recordset($17::jsonb) AS n ({_ENTITY_RECORD})
+            WHERE e.guid = n.guid
+        ),
+        counted AS (
+            INSERT INTO entity_counts (form, n)
+            SELECT n.form, n.change FROM moved m, unnest($18::text[], $19::bigint[]) AS n (form, change)
+            ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
         )
-        SELECT (SELECT count(*) FROM added) AS added, epoch, before + 1 AS first, head AS last, link, previous
+        SELECT epoch, before + 1 AS first, head AS last, link, previous,
+               (SELECT count(*) FROM added_events) AS events, (SELECT count(*) FROM added_entities) AS entities
         FROM moved
         """,
-        *columns,
-        mentioned,
-        mentioning,
+        *events,
+        *mentions,
+        new,
+        changed,
+        *counts,
         digests,
         account,
         device_id,
@@ -221,10 +263,10 @@ async def list_events_between(db: Connection, after: int, limit: int) -> list[Ro
 
 
 async def list_events_of_types(db: Connection, types: Sequence[str], after: int, up_to: int) -> list[Row]:
-    """The events of the types with numbers in (after, up_to], in order."""
+    """The events of the types with numbers in (after, up_to], in order; also with account and received_at."""
     return await db.fetch(
         f"""
-        SELECT {_EVENT_COLUMNS} FROM events e
+        SELECT {_EVENT_COLUMNS}, e.account, e.received_at FROM events e
         WHERE e.seq > $2 AND e.seq <= $3 AND e.type = ANY($1) ORDER BY e.seq
         """,
         types,
@@ -234,11 +276,6 @@ async def list_events_of_types(db: Connection, types: Sequence[str], after: int,
 
 
 # Entities
-
-ENTITY_COLUMNS = (
-    "guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids, updated_ms, "
-    "newest, born, deaths, fed_seq"
-)
 
 
 async def set_savepoint(db: Connection) -> None:
@@ -255,7 +292,7 @@ async def lock_entities(db: Connection, guids: Sequence[str]) -> list[Row]:
     """The entities as they stand, locked until the end of the transaction in the order of their guids.
 
     So two pushes never wait for each other in a circle. One that is nowhere yet cannot be locked: who comes later of
-    two pushes that make it finds out by `write_entities`.
+    two pushes that make it finds out by `write_push`.
     """
     return await db.fetch(f"SELECT {ENTITY_COLUMNS} FROM entities WHERE guid = ANY($1) ORDER BY guid FOR UPDATE", guids)
 
@@ -302,58 +339,27 @@ async def list_connected(db: Connection, guids: Iterable[str]) -> set[str]:
     return {row["guid"] for row in rows}
 
 
-_ENTITY_RECORD = """
-    guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
-    version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
-    born jsonb, deaths integer, fed_seq bigint, name_parts text[]"""
-
-
-async def write_entities(
-    db: Connection, new: str, changed: str, forms: Sequence[str], changes: Sequence[int], *, after: int = 0
-) -> int:
-    """Adds new entities, overwrites changed ones, and adds to how many live ones there are of each form.
-
-    Both are JSON lists of objects with the columns of the table, except that fed_seq counts from `after`. Answers how
-    many entities were added: one that is there already is left alone, and the caller has to give everything up.
-    """
-    added = await db.fetchval(
-        f"""
-        WITH added AS (
-            INSERT INTO entities ({ENTITY_COLUMNS}, name_parts)
-            SELECT guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids,
-                   updated_ms, newest, born, deaths, $5 + fed_seq, name_parts
-            FROM jsonb_to_recordset($1::jsonb) AS n ({_ENTITY_RECORD})
-            ON CONFLICT (guid) DO NOTHING
-            RETURNING 1
-        ),
-        changed AS (
-            UPDATE entities e
-            SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
-                external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
-                parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
-                deaths = n.deaths, fed_seq = $5 + n.fed_seq, name_parts = n.name_parts
-            FROM jsonb_to_recordset($2::jsonb) AS n ({_ENTITY_RECORD})
-            WHERE e.guid = n.guid
-        ),
-        counted AS (
-            INSERT INTO entity_counts (form, n) SELECT * FROM unnest($3::text[], $4::bigint[])
-            ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
-        )
-        SELECT count(*) FROM added
-        """,
-        new,
-        changed,
-        forms,
-        changes,
-        after,
-    )
-    return int(added)
-
-
-async def replace_all_entities(db: Connection) -> None:
+async def delete_all_entities(db: Connection) -> None:
     """Forgets every entity and count, so that the log can be folded anew."""
     await db.execute("DELETE FROM entities")
     await db.execute("DELETE FROM entity_counts")
+
+
+async def insert_entities(db: Connection, rows: str, forms: Sequence[str], counts: Sequence[int]) -> None:
+    """Adds entities, given as a JSON list of objects with the columns of the table, and what they add to the counts."""
+    await db.execute(
+        f"""
+        WITH added AS (
+            INSERT INTO entities ({ENTITY_COLUMNS}, name_parts)
+            SELECT {ENTITY_COLUMNS}, name_parts FROM jsonb_to_recordset($1::jsonb) AS n ({_ENTITY_RECORD})
+        )
+        INSERT INTO entity_counts (form, n) SELECT * FROM unnest($2::text[], $3::bigint[])
+        ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
+        """,
+        rows,
+        forms,
+        counts,
+    )
 
 
 async def list_feed(db: Connection, after: int, limit: int, most_bytes: int) -> list[Row]:
@@ -387,9 +393,9 @@ async def list_all_entities(db: Connection) -> list[Row]:
 
 
 async def lock_all_entities(db: Connection) -> None:
-    """Makes pushes wait until the end of the transaction, before they lock anything; reading goes on.
+    """Makes pushes wait until the end of the transaction, before they lock any entity; reading goes on.
 
-    Taken before the head: a push that has locked its entities waits for the head.
+    Taken before any entity and before the head: a push that has locked its entities waits for the head.
     """
     await db.execute("LOCK TABLE entities IN EXCLUSIVE MODE")
 

@@ -77,9 +77,9 @@ async def rebuild(db: Connection) -> RebuildReport:
 
 
 async def _replace(db: Connection, entities: dict[str, Entity]) -> None:
-    await queries.replace_all_entities(db)
+    await queries.delete_all_entities(db)
     everything = sorted(entities.values(), key=lambda entity: entity.guid)
     for at in range(0, len(everything), _BATCH):
         part = everything[at : at + _BATCH]
         counts = Counter(form for entity in part if (form := form_of(entity)) is not None)
-        await queries.write_entities(db, entity_rows(part), "[]", list(counts), list(counts.values()))
+        await queries.insert_entities(db, entity_rows(part), list(counts), list(counts.values()))

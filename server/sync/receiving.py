@@ -69,11 +69,11 @@ class Arrival:
 
 
 async def arrive(
-    db: Connection, raws: Sequence[Any], source: Source, tolerance: timedelta, *, says_base: bool = False
+    db: Connection, raws: Sequence[Any], source: Source, tolerance: timedelta, *, in_full: bool = False
 ) -> Arrival:
-    """Reads what was pushed and notes that the device did. `says_base` as in `read_event`."""
+    """Reads what was pushed and notes that the device did. `in_full` as in `read_event`."""
     arrival_ms = to_ms(source.at)
-    read = [read_event(raw, arrival_ms=arrival_ms, tolerance=tolerance, says_base=says_base) for raw in raws]
+    read = [read_event(raw, arrival_ms=arrival_ms, tolerance=tolerance, in_full=in_full) for raw in raws]
     events = [each for each in read if isinstance(each, Event)]
     beginning = queries.begin_push(
         db, [event.guid for event in events], account=source.account, device_id=source.device_id, at=source.at
@@ -103,16 +103,24 @@ async def refusals_of(
 
 
 async def settle(
-    db: Connection, arrival: Arrival, new: Sequence[Event], refusals: dict[int, Refusal], source: Source
+    db: Connection,
+    arrival: Arrival,
+    new: Sequence[Event],
+    refusals: dict[int, Refusal],
+    source: Source,
+    *,
+    may_differ: Callable[[Event], bool],
 ) -> Received:
-    """Pushes what is new, puts aside what was refused, and tells the fate of each."""
+    """Pushes what is new, puts aside what was refused, and tells the fate of each. `may_differ` as in `refusals_of`."""
     pushed = await push(db, new, source)
+    known = arrival.known
+    # What another push brought while this one was under way.
+    if outrun := [event for event in new if event.guid not in pushed.outcomes]:
+        known = known | await _find_known(db, [event.guid for event in outrun])
+        refusals = refusals | _reused(outrun, known, may_differ)
     judged = [refusals.get(id(each), each) for each in arrival.read]
     refused = [(raw, each) for raw, each in zip(arrival.raws, judged, strict=True) if isinstance(each, Refusal)]
     await keep(db, refused, source)
-    # What another push brought while this one was under way.
-    since = [event.guid for event in new if event.guid not in pushed.outcomes]
-    known = arrival.known | (await _find_known(db, since) if since else {})
     return Received(_fates(judged, pushed, known), pushed)
 
 

@@ -6,8 +6,8 @@ import pytest
 from tests.architecture.source import PROJECT, imports, modules, room_of
 
 MAY_IMPORT_STARLETTE = {"app", "http", "routes"}
-MAY_IMPORT_SETTINGS = {"__main__", "app", "cli", "first_run", "starting", "worker"}
-UNAWARE_OF_TENANTS = {"entities", "sync", "duplicates"}
+MAY_IMPORT_SETTINGS = {"__main__", "app", "cli", "first_run", "starting", "worker", "workers"}
+UNAWARE_OF_TENANTS = {"conflicts", "duplicates", "entities", "sync"}
 
 
 def importers(name: str) -> set[str]:

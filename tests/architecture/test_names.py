@@ -3,7 +3,7 @@ import pytest
 from tests.architecture.source import SERVER, modules, project_files, room_of
 
 SAYING_NOTHING = {"util", "helper", "manager", "base", "common", "service"}
-UNAWARE_OF_TENANTS = {"entities", "sync", "duplicates"}
+UNAWARE_OF_TENANTS = {"conflicts", "duplicates", "entities", "sync"}
 
 
 def words_of(name: str) -> set[str]:

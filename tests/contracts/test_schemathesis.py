@@ -38,6 +38,8 @@ pytestmark = pytest.mark.slow
 EXAMPLES = 50
 TENANT = "north-hills"
 ENDS_THE_SESSION = "/api/users/logout"
+ENDLESS = "/api/v2/sync/live"
+"""An answer without an end cannot be compared with its description."""
 
 
 @dataclass
@@ -87,7 +89,7 @@ def operations() -> list[tuple[str, str]]:
     return [
         (method, template(route.path))
         for route in app.routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.path != ENDLESS
         for method in sorted((route.methods or set()) - {"HEAD"})
     ]
 

@@ -4,7 +4,8 @@ A new route needs a line in AT_HOME and a case in CASES, or a line in PUBLIC.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from itertools import count, permutations
 from typing import Any
 from uuid import uuid4
@@ -49,11 +50,19 @@ GET    /api/sync/pull/audit-logs           403    200       200      200   403  
 POST   /api/sync/external                  403    403       403      502   403      401    502
 GET    /api/sync/quarantine                403    403       200      200   403      401    200
 GET    /api/sync/quarantine/{entry}        403    403       200      200   403      401    200
+POST   /api/v2/sync/push                   403    200       403      200   403      401    200
+GET    /api/v2/sync/receipts/{seq}         403    200       200      200   403      401    200
+GET    /api/v2/sync/pull                   403    200       200      200   403      401    200
+GET    /api/v2/sync/snapshot               403    200       200      200   403      401    200
+GET    /api/v2/sync/live                   403    200       200      200   403      401    200
 GET    /api/entities                       200    200       200      200   403      401    200
 GET    /api/entities/count                 200    200       200      200   403      401    200
 GET    /api/entities/count-by-form         200    200       200      200   403      401    200
 GET    /api/entities/{guid}                200    200       200      200   403      401    200
 GET    /api/entities/{guid}/events         200    200       200      200   403      401    200
+GET    /api/entities/{guid}/history        200    200       200      200   403      401    200
+GET    /api/conflicts                      200    200       200      200   403      401    200
+POST   /api/conflicts/{conflict}/choose    403    403       200      200   403      401    200
 GET    /api/potential-duplicates           200    200       200      200   403      401    200
 POST   /api/potential-duplicates/resolve   403    403       200      200   403      401    200
 """
@@ -88,6 +97,7 @@ class Case:
 
     shows: the answer bears the tenant's mark, so an answer without a neighbour's mark says something.
     destroys: what it does to the tenant or the account cannot be done twice.
+    headers: what it asks for besides. endless: the answer has no end; of one that succeeds, the first event is read.
     """
 
     path: Callable[[Things], dict[str, Any]] = _none
@@ -96,6 +106,8 @@ class Case:
     upload: Callable[[Things], dict[str, Any]] | None = None
     shows: bool = False
     destroys: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    endless: bool = False
 
 
 def _id(things: Things) -> dict[str, Any]:
@@ -178,11 +190,21 @@ CASES: dict[str, Case] = {
     "POST /api/sync/external": Case(body=_none),
     "GET /api/sync/quarantine": Case(shows=True),
     "GET /api/sync/quarantine/{entry}": Case(path=lambda _: {"entry": 1}, shows=True),
+    "POST /api/v2/sync/push": Case(body=_events, headers={"X-Device-Id": "isolation"}),
+    "GET /api/v2/sync/receipts/{seq}": Case(path=lambda _: {"seq": 1}),
+    "GET /api/v2/sync/pull": Case(
+        query=lambda _: {"include": "events,entities"}, headers={"X-Device-Id": "isolation"}, shows=True
+    ),
+    "GET /api/v2/sync/snapshot": Case(headers={"X-Device-Id": "isolation"}, shows=True),
+    "GET /api/v2/sync/live": Case(headers={"X-Device-Id": "isolation"}, endless=True),
     "GET /api/entities": Case(shows=True),
     "GET /api/entities/count": Case(),
     "GET /api/entities/count-by-form": Case(),
     "GET /api/entities/{guid}": Case(path=_entity, query=lambda _: {"deleted": "true"}, shows=True),
     "GET /api/entities/{guid}/events": Case(path=_entity, shows=True),
+    "GET /api/entities/{guid}/history": Case(path=_entity, shows=True),
+    "GET /api/conflicts": Case(shows=True),
+    "POST /api/conflicts/{conflict}/choose": Case(path=lambda _: {"conflict": 1}, body=lambda _: {"value": "Intruder"}),
     "GET /api/potential-duplicates": Case(query=lambda _: {"detail": "true"}, shows=True),
     "POST /api/potential-duplicates/resolve": Case(body=_pair),
 }
@@ -269,7 +291,7 @@ async def send(client: httpx.AsyncClient, name: str, things: Things, names: Name
     if route.tenant_in_path:
         path[route.tenant_in_path] = names.get("path", things.config_id)
     query = case.query(things) | ({"configId": names["query"]} if "query" in names else {})
-    headers = {"X-Tenant-Id": names["header"]} if "header" in names else {}
+    headers = dict(case.headers) | ({"X-Tenant-Id": names["header"]} if "header" in names else {})
     content: dict[str, Any] = {}
     if case.body is not None:
         content["json"] = case.body(things) | ({"configId": names["body"]} if "body" in names else {})
@@ -277,7 +299,20 @@ async def send(client: httpx.AsyncClient, name: str, things: Things, names: Name
         document = case.upload(things) | ({"id": names["upload"]} if "upload" in names else {})
         content["files"] = {"config": upload_of(document)}
     url = template(route.path).format(**path)
+    if case.endless:
+        return await _beginning(client.stream(route.method, url, params=query, headers=headers))
     return await client.request(route.method, url, params=query, headers=headers, **content)
+
+
+async def _beginning(stream: AbstractAsyncContextManager[httpx.Response]) -> httpx.Response:
+    """The answer, of a stream of events as far as the end of the first one."""
+    content = b""
+    async with stream as answer:
+        async for piece in answer.aiter_bytes():
+            content += piece
+            if answer.is_success and b"event:" in content and content.endswith(b"\n\n"):
+                break
+    return httpx.Response(answer.status_code, headers=answer.headers, content=content)
 
 
 def tells(answer: httpx.Response, things: Things) -> bool:

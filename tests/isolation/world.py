@@ -108,6 +108,9 @@ async def plant(croft: Croft) -> Things:
         {"guid": str(uuid4()), "type": mark},
     ]
     await _push(client, "/api/sync/push", {"configId": name, "events": events})
+    await _disagree(client, name, entity, mark)
+    # Pairs are looked for behind the log: once they have been listed, nothing of them is still to come.
+    assert (await client.get("/api/potential-duplicates", params={"configId": name})).json()
     entry = audit_entry_of(audit_entry, entity, event) | {"changes": {"name": mark}}
     await _push(client, "/api/sync/push/audit-logs", {"configId": name, "auditLogs": [entry]})
     pulled = await client.get("/api/sync/pull", params={"configId": name})
@@ -116,6 +119,19 @@ async def plant(croft: Croft) -> Things:
     return Things(
         tenant, shown["tenantId"], shown["artifactId"], mark, account, entity, twin, group, event, audit_entry, cursor
     )
+
+
+async def _disagree(client: httpx.AsyncClient, name: str, entity: str, mark: str) -> None:
+    """Two devices change one field of the entity without having seen each other's change."""
+    for device in ("one", "other"):
+        change = submission("update-individual", entity, {"street": f"{device} {mark}"}, user=mark)
+        answer = await client.post(
+            "/api/v2/sync/push",
+            params={"configId": name},
+            headers={"X-Device-Id": f"{device} {mark}"},
+            json={"events": [{**change, "baseVersion": 1}]},
+        )
+        assert answer.status_code == 200, answer.text
 
 
 def marked_config(config_id: str, mark: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ that user cannot pass, the data gets a directory of its own and `postgres.locati
 
 from server.db.embedded.errors import EmbeddedPostgresError, HomeInUse
 from server.db.embedded.place import make_home
+from server.db.embedded.processes import MOST_CONNECTIONS
 from server.db.embedded.server import EmbeddedPostgres
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "HomeInUse", "make_home"]
+__all__ = ["MOST_CONNECTIONS", "EmbeddedPostgres", "EmbeddedPostgresError", "HomeInUse", "make_home"]

@@ -56,6 +56,29 @@ def find_postmaster(data: Path) -> Postmaster | None:
     return postmaster
 
 
+def disown_locks(data: Path, sockets: Path, port: int) -> None:
+    """Let a server start in the place of one that is no more, whoever has its process id by now.
+
+    PostgreSQL does not start while a process with the id in its lock files is there: after a restart of a container
+    that is easily another one, and a process that was killed is there until its parent asks. Its own parent's id it
+    passes over. Whether anybody is left who uses the data it then still finds out by the memory that is named there.
+    """
+    _disown(data / "postmaster.pid")
+    _disown(sockets / f".s.PGSQL.{port}.lock")
+
+
+def _disown(lock: Path) -> None:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "r+") as file:
+        _, end, rest = file.read().partition("\n")
+        file.seek(0)
+        file.write(f"{os.getpid()}{end}{rest}")
+        file.truncate()
+
+
 def stop_postmaster(data: Path, postmaster: Postmaster) -> None:
     """Stop a server that is not our child."""
     os.kill(postmaster.process_id, FAST_SHUTDOWN)

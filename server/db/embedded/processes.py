@@ -12,8 +12,10 @@ from server.db.embedded.place import Place
 # Nothing of ours: PGDATA, PGPORT, locales and time zones of the shell must not reach it.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
+MOST_CONNECTIONS = 100
+
 _SETTINGS = {
-    "max_connections": "100",
+    "max_connections": str(MOST_CONNECTIONS),
     "shared_buffers": "128MB",
     "max_locks_per_transaction": "256",  # dropping or dumping a tenant's schema locks every table and index in it
     "jit": "off",

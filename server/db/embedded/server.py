@@ -29,6 +29,7 @@ from server.db.embedded.postmaster import (
     IMMEDIATE_SHUTDOWN,
     STOP_SECONDS,
     Postmaster,
+    disown_locks,
     find_postmaster,
     read_postmaster,
     stop_postmaster,
@@ -37,6 +38,7 @@ from server.db.embedded.processes import run, start_server
 
 log = logging.getLogger(__package__)
 
+_IN_USE = "pre-existing shared memory block"
 _START_SECONDS = 60.0  # crash recovery may have to replay
 
 
@@ -221,12 +223,25 @@ class EmbeddedPostgres:
     def _launch(self, place: Place) -> None:
         port = _free_port() if self._tcp else DEFAULT_PORT
         make_private_directory(place.sockets, place.account)
+        disown_locks(place.data, place.sockets, port)
         rotate(self.log_file)
-        self._process = start_server(place, port, self.log_file, durable=self._durable, tcp=self._tcp)
-        self._running = self._wait_until_ready(place.data, self._process)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            self._process = start_server(place, port, self.log_file, durable=self._durable, tcp=self._tcp)
+            try:
+                self._running = self._wait_until_ready(place.data, self._process)
+                break
+            except EmbeddedPostgresError:
+                if not self._waits_for_others() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
         if self._password is not None:
             statement = f"ALTER ROLE {LOGIN} PASSWORD '{self._password}'"
             run(place, "psql", "-XqAt", "-d", self.superuser_dsn(), "-f", "-", standard_input=statement)
+
+    def _waits_for_others(self) -> bool:
+        """Whether it ended because processes of one whose main process was killed are still there: they end soon."""
+        return self._process is not None and self._process.poll() == 1 and _IN_USE in last_lines(self.log_file)
 
     def _wait_until_ready(self, data: Path, process: "subprocess.Popen[bytes]") -> Postmaster:
         deadline = time.monotonic() + _START_SECONDS

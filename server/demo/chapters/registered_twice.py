@@ -4,10 +4,9 @@ from datetime import date, timedelta
 
 from server.demo.cast import Cast
 from server.demo.cultures import HAUSA, WOMAN
-from server.demo.forms import entry_of, household_form, person_form
-from server.demo.local_copy import Data
+from server.demo.forms import HOUSEHOLD, Data, household_form, person_form
 from server.demo.people import Household, Person
-from server.demo.phone import Phone
+from server.demo.phone import Phone, offline
 
 BORN = date(1991, 7, 3)
 
@@ -19,15 +18,16 @@ def register_twice(cast: Cast) -> None:
     narrator.say("Amina registers Hauwa Sani at her mother's. Teo, who cannot know, at her husband's, in capitals.")
     at_mothers = Person("Hauwa Sani", WOMAN, BORN, "daughter", "trader", "+234 803 110 2200")
     at_husbands = Person("HAUWA  SANI", WOMAN, BORN, "spouse", "trader")
-    cast.amina.clock = cast.now - timedelta(minutes=50)
-    first = _register(cast.amina, "Gidan Talatu Bello", "Tudun Wada", at_mothers)
-    cast.teo.clock = cast.now - timedelta(minutes=40)
-    second = _register(cast.teo, "Gidan Musa Ibrahim", "Kofar Kudu", at_husbands)
+    with offline(cast.amina, cast.teo):
+        cast.amina.clock = cast.now - timedelta(minutes=50)
+        first = _register(cast.amina, "Gidan Talatu Bello", "Tudun Wada", at_mothers)
+        cast.teo.clock = cast.now - timedelta(minutes=40)
+        second = _register(cast.teo, "Gidan Musa Ibrahim", "Kofar Kudu", at_husbands)
     for phone in (cast.amina, cast.teo, cast.amina):
         phone.sync()
     narrator.check(
         "The open question holds nobody up: each phone shows both records",
-        [guid in phone.copy for phone in (cast.amina, cast.teo) for guid in (first, second)],
+        [phone.device.get(guid) is not None for phone in (cast.amina, cast.teo) for guid in (first, second)],
         [True] * 4,
     )
     pairs = _pairs(cast)
@@ -50,7 +50,7 @@ def _settle(cast: Cast, first: str, second: str) -> None:
     }
     path = "/api/potential-duplicates/resolve"
     narrator.check(
-        "That is not for a collector to decide: Teo is refused",
+        "Nor is that for a collector to decide: Teo is refused",
         cast.teo.session.status_of("POST", path, json=decision),
         403,
     )
@@ -61,19 +61,17 @@ def _settle(cast: Cast, first: str, second: str) -> None:
         phone.sync()
         narrator.check(
             f"{phone.owner}'s phone keeps the one and lets go of the other",
-            (first in phone.copy, second in phone.copy),
-            (True, False),
+            [phone.device.get(guid) is not None for guid in (first, second)],
+            [True, False],
         )
-    households = [record for record in cast.teo.copy if second in record.members]
-    narrator.check("No household lists the deleted record any more", [each.name for each in households], [])
-    narrator.check("Phones and server count the same records", cast.server_count(), len(cast.amina.copy))
+    households = [each.name for each in cast.teo.device.entities(form=HOUSEHOLD) if second in each.member_ids]
+    narrator.check("No household lists the deleted record any more", households, [])
+    narrator.check("Phones and server count the same records", cast.server_count(), cast.amina.device.count())
 
 
 def _register(phone: Phone, name: str, village: str, person: Person) -> str:
     household = Household(name, HAUSA, village, roof="iron sheets", water="open well", people=(person,))
-    entry = entry_of(person_form(person))
-    phone.create_household(household_form(household), [entry])
-    return str(entry["guid"])
+    return phone.register_member(phone.register(household_form(household)), person_form(person))
 
 
 def _pairs(cast: Cast) -> list[Data]:
@@ -82,10 +80,9 @@ def _pairs(cast: Cast) -> list[Data]:
 
 
 def _show(cast: Cast, *guids: str) -> None:
-    by = dict(zip(guids, ("Amina", "Teo"), strict=True))
-    forms = {guid: cast.amina.copy[guid].data for guid in guids}
-    household = {member: record.name for record in cast.amina.copy for member in record.members}
-    cast.narrator.table(
-        ("Registered by", "Name", "Born", "Household"),
-        [(by[guid], form["name"], form["dateOfBirth"], household[guid]) for guid, form in forms.items()],
-    )
+    rows = []
+    for registered_by, guid in zip(("Amina", "Teo"), guids, strict=True):
+        person = cast.amina.show(guid)
+        [household] = person.parent_ids
+        rows.append((registered_by, person.name, str(person.data["dateOfBirth"]), cast.amina.show(household).name))
+    cast.narrator.table(("Registered by", "Name", "Born", "Household"), rows)

@@ -1,20 +1,21 @@
-"""Two programmes are set up, and people get accounts for them."""
+"""Two programmes are set up, people get accounts for them, and two phones are prepared."""
 
 import secrets
 import string
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from server.demo.cast import Cast, Programme
 from server.demo.forms import programme
 from server.demo.narrator import Narrator
 from server.demo.people import Population
-from server.demo.phone import Phone
+from server.demo.phone import Account, Phones
 from server.demo.remote import Remote, Session
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_BEFORE_THE_WEEK = timedelta(days=8)
 
 
-def set_up(narrator: Narrator, remote: Remote, operator: Session, now: datetime) -> Cast:
+def set_up(narrator: Narrator, remote: Remote, operator: Session, phones: Phones, now: datetime) -> Cast:
     """Uploads the two configs and makes the accounts. Their ids are new with every run."""
     narrator.chapter("Two programmes are set up")
     suffix = secrets.token_hex(3)
@@ -23,24 +24,34 @@ def set_up(narrator: Narrator, remote: Remote, operator: Session, now: datetime)
     narrator.table(("App", "Config id"), [(each.name, each.config_id) for each in (first, second)])
     _check_artifact(narrator, remote, first)
 
-    amina = _account(operator, "amina", first, "collector")
-    teo = _account(operator, "teo", first, "collector")
-    oksana = _account(operator, "oksana", first, "reviewer")
-    keo = _account(operator, "keo", second, "collector")
-    narrator.say("Amina and Teo collect for the survey, Oksana reviews what they bring. Keo collects for the clinic.")
-    narrator.check("Four people can sign in", len({each.user_id for each in (amina, teo, oksana, keo)}), 4)
-    return Cast(
+    amina, teo, ines = (_account(operator, name, first, "collector") for name in ("Amina", "Teo", "Ines"))
+    oksana = _account(operator, "Oksana", first, "admin")
+    keo = _account(operator, "Keo", second, "collector")
+    narrator.say(
+        "Amina, Teo and Ines collect for the survey; Oksana is its administrator. Keo collects for the clinic."
+    )
+    people = (amina, teo, ines, oksana, keo)
+    narrator.check("Five people can sign in", len({each.session.user_id for each in people}), len(people))
+    cast = Cast(
         narrator=narrator,
         population=Population(suffix, now.date()),
         now=now,
         operator=operator,
-        oksana=oksana,
-        amina=Phone("Amina", amina, first.config_id, now),
-        teo=Phone("Teo", teo, first.config_id, now),
-        keo=Phone("Keo", keo, second.config_id, now),
+        phones=phones,
+        oksana=oksana.session,
+        amina=phones.new(amina, tenant=first.config_id, clock=now - _BEFORE_THE_WEEK),
+        teo=phones.new(teo, tenant=first.config_id, clock=now - _BEFORE_THE_WEEK),
+        ines=ines,
+        keo=keo,
         programme=first,
         next_door=second,
     )
+    narrator.check(
+        "Amina's and Teo's new phones sync once: there is nothing yet",
+        [phone.sync().entities for phone in (cast.amina, cast.teo)],
+        [0, 0],
+    )
+    return cast
 
 
 def _upload(narrator: Narrator, operator: Session, config_id: str, name: str) -> Programme:
@@ -68,12 +79,12 @@ def _check_artifact(narrator: Narrator, remote: Remote, first: Programme) -> Non
     narrator.check("A QR code leads there", (code.headers.get("content-type"), code.content[:8]), ("image/png", _PNG))
 
 
-def _account(operator: Session, name: str, programme: Programme, role: str) -> Session:
-    email, password = f"{name}@{programme.config_id}.example", _password()
+def _account(operator: Session, name: str, programme: Programme, role: str) -> Account:
+    email, password = f"{name.lower()}@{programme.config_id}.example", _password()
     memberships = [{"configId": programme.config_id, "role": role}]
     account = {"email": email, "password": password, "role": "USER", "memberships": memberships}
     operator.post("/api/users", account, status=201)
-    return operator.remote.sign_in(email, password)
+    return Account(name, email, password, operator.remote.sign_in(email, password))
 
 
 def _password() -> str:

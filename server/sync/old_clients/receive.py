@@ -1,11 +1,11 @@
-"""Push, for phones: noise of their library is taken out, whole forms are cut, the rest goes the way of all pushes."""
+"""Push, for phones: pages that come back are passed over, whole forms are cut, the rest goes the way of all pushes."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from server.db import Connection
-from server.sync.event import UPDATE_GROUP, Event
+from server.sync.event import Event
 from server.sync.old_clients.axis import position_of
 from server.sync.old_clients.marks import is_carrier
 from server.sync.old_clients.whole_forms import narrow
@@ -19,24 +19,13 @@ async def receive(db: Connection, raws: Sequence[Any], source: Source, tolerance
     own = [event for event in arrival.events if not is_carrier(event, arrival.head["carrier_key"])]
     refusals = await refusals_of(db, arrival, own, tolerance, may_differ=_was_served)
     new = [event for event in own if event.guid not in arrival.known and id(event) not in refusals]
-    for event in new:
-        if _is_made_by_library(event):
-            event.applied = {}
     if (served := arrival.head["served_seq"]) is not None:
         await narrow(db, new, source, served)
         for event in new:
             event.base_seq = served
-    return await settle(db, arrival, new, refusals, source)
+    return await settle(db, arrival, new, refusals, source, may_differ=_was_served)
 
 
 def _was_served(event: Event) -> bool:
     """Whether it comes from a page, where events of custom types have the page's time: a phone offers them again."""
     return position_of(event.timestamp) is not None
-
-
-def _is_made_by_library(event: Event) -> bool:
-    """The phone's library writes such an update itself when somebody opens a group that has lost a member.
-
-    It changes nothing, but it mentions the group, so the phone is sent the group again.
-    """
-    return event.type == UPDATE_GROUP and event.user_id == "system" and isinstance(event.data.get("memberIds"), list)

@@ -6,18 +6,28 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from server.kit.call import Answer, Call
+from server.kit.call import Answer, Call, Streamed
 from server.kit.problem import ProblemKind
 from server.metrics.sync import SyncMetrics
 from server.sync import queries
 from server.sync.api import MOST_EVENTS, Follow, count_fates
 from server.sync.push import Receipt, Source
 from server.sync.receiving import Fate
+from server.sync.v2 import pull as pulling
+from server.sync.v2 import snapshot as snapshots
+from server.sync.v2.cursor import Head, read_cursor
+from server.sync.v2.device import device_of
+from server.sync.v2.lines import one_ahead
+from server.sync.v2.model import PullQuery, SnapshotQuery
+from server.sync.v2.negotiation import NDJSON, prefers, tag_of
+from server.sync.v2.pull import Puller
 from server.sync.v2.push import receive
+from server.sync.v2.queries import Wanted
 
 UNKNOWN_SEQ = ProblemKind("sync.unknown-seq", 404, "The log has no event with this number.")
 
 _GREATEST_SEQ = 2**53
+_EVENTS_A_PAGE = 1000
 
 
 class EpochQuery(BaseModel):
@@ -63,13 +73,13 @@ class TakenAnswer(BaseModel):
 
 async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: SyncMetrics) -> Answer:
     """Takes events as a whole or, where anything fails, not at all."""
-    source = Source(call.caller.account, call.caller.device, call.at)
+    source = Source(call.caller.account, device_of(call.caller), call.at)
     received, head = await receive(call.db, call.body.events, source, tolerance, epoch=call.query.epoch)
     await follow(call.db, received.pushed, source)
     call.after_commit.append(partial(count_fates, metrics, received.fates))
     return Answer(
         {
-            "epoch": head.epoch,
+            "epoch": received.receipt.epoch if received.receipt else head.epoch,
             "receipt": None if received.receipt is None else _receipt(received.receipt),
             "events": [_fate(fate) for fate in received.fates],
         }
@@ -84,6 +94,56 @@ async def show_receipt(call: Call) -> ReceiptAnswer:
     if row is None:
         raise UNKNOWN_SEQ()
     return ReceiptAnswer(**_receipt(Receipt(**row)))
+
+
+async def pull(call: Call) -> Answer | Streamed:
+    """The log from the cursor on: a page, or as many lines as there are for who accepts NDJSON.
+
+    304 where nothing is new since an answer with one of the tags named. Raises sync.epoch-changed and sync.bad-cursor.
+    """
+    query: PullQuery = call.query
+    puller = _puller(call, query)
+    epoch, after = read_cursor(query.cursor)
+    is_streamed = prefers(call.headers.get("accept", ""), NDJSON)
+    if is_streamed:
+        span = pulling.step_span(puller.wanted, epoch, after, query.limit)
+    else:
+        span = pulling.page_span(puller.wanted, epoch, after, query.limit or _EVENTS_A_PAGE)
+    if (known := call.headers.get("if-none-match", "")) and (head := await puller.unchanged(span, known)):
+        return Answer(b"", status=304, headers=_headers(head))
+    async with call.reading() as db:
+        part = await pulling.read_part(db, puller.wanted, span, call.at)
+    headers = _headers(part.head)
+    if is_streamed:
+        return Streamed(one_ahead(puller.stream(part, query.limit)), headers=headers)
+    await puller.note(part, is_last=not part.more)
+    return Answer(pulling.page_of(part, puller.wanted), headers=headers)
+
+
+async def snapshot(call: Call) -> Streamed:
+    """Every live entity, as lines. Raises sync.epoch-changed and sync.bad-cursor."""
+    query: SnapshotQuery = call.query
+    puller = _puller(call, PullQuery())
+    async with call.reading() as db:
+        progress, total = await snapshots.begin(db, query.form, query.resume)
+    return Streamed(one_ahead(snapshots.stream(puller, progress, total)))
+
+
+def _puller(call: Call, query: PullQuery) -> Puller:
+    wanted = Wanted(
+        account=call.caller.account,
+        device_id=device_of(call.caller),
+        events="events" in query.kinds,
+        entities="entities" in query.kinds,
+        form=query.form,
+        entity=query.entity,
+        others=query.others,
+    )
+    return Puller(wanted, call.at, call.reading, call.writing)
+
+
+def _headers(head: Head) -> dict[str, str]:
+    return {"ETag": tag_of(head), "Vary": "Accept"}
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
 from server.db import Connection
 from server.kit.problem import FieldError, ProblemKind
@@ -27,6 +28,10 @@ class Head:
         """The cursor behind the event with this number."""
         return f"{self.epoch}.{seq}"
 
+    def refuse(self) -> NoReturn:
+        """Raises sync.epoch-changed, for whoever knows another log than this one."""
+        raise EPOCH_CHANGED(members={"epoch": self.epoch})
+
 
 async def find_head(db: Connection) -> Head:
     """The log's head as it stands."""
@@ -37,7 +42,17 @@ async def find_head(db: Connection) -> Head:
 def check_epoch(epoch: str | None, head: Head) -> None:
     """Raises sync.epoch-changed for any epoch but the present one; a device that knows none may go on."""
     if epoch and epoch != head.epoch:
-        raise EPOCH_CHANGED(members={"epoch": head.epoch})
+        head.refuse()
+
+
+def read_cursor(cursor: str | None, *, name: str = "cursor") -> tuple[str | None, int]:
+    """The epoch and the number in a cursor, to be compared with the head; 0 for none. Raises sync.bad-cursor."""
+    if not cursor:
+        return None, 0
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise BAD_CURSOR(errors=[FieldError(name, "is no cursor")])
+    return found[1], int(found[2])
 
 
 def seq_of(cursor: str | None, head: Head, *, name: str = "cursor") -> int:
@@ -45,13 +60,8 @@ def seq_of(cursor: str | None, head: Head, *, name: str = "cursor") -> int:
 
     A number past the head can only be from another log, whatever epoch it names.
     """
-    if not cursor:
-        return 0
-    found = _CURSOR.fullmatch(cursor)
-    if found is None:
-        raise BAD_CURSOR(errors=[FieldError(name, "is no cursor")])
-    check_epoch(found[1], head)
-    seq = int(found[2])
+    epoch, seq = read_cursor(cursor, name=name)
+    check_epoch(epoch, head)
     if seq > head.seq:
-        raise EPOCH_CHANGED(members={"epoch": head.epoch})
+        head.refuse()
     return seq

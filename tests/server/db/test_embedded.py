@@ -240,6 +240,55 @@ def test_killed_postgres_recovers_what_was_committed(home: Path) -> None:
         assert value(again.dsn(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'kept'") == 1
 
 
+def test_process_that_has_the_id_of_a_killed_postgres_does_not_keep_it_from_starting(home: Path) -> None:
+    postgres = EmbeddedPostgres(home)
+    postgres.start()
+    assert postgres._process is not None
+    assert postgres._place is not None
+    value(postgres.dsn(), "CREATE SCHEMA kept")
+    postgres._process.kill()
+    postgres._process.wait(10)
+    postgres.stop()
+    locks = (home / "postgres/postmaster.pid", home / "socket/.s.PGSQL.5432.lock")
+    account = postgres._place.account
+    with subprocess.Popen(["sleep", "60"], user=account.user, group=account.group) as other:
+        try:
+            for lock in locks:
+                lock.write_text("\n".join([str(other.pid), *lock.read_text().split("\n")[1:]]))
+            with EmbeddedPostgres(home) as again:
+                assert value(again.dsn(), "SELECT count(*) FROM pg_namespace WHERE nspname = 'kept'") == 1
+        finally:
+            other.kill()
+
+
+def test_postgres_whose_main_process_was_killed_under_load_starts_again_at_once(home: Path) -> None:
+    postgres = EmbeddedPostgres(home)
+    postgres.start()
+    dsn = postgres.dsn()
+
+    async def kill_while_a_statement_runs() -> None:
+        busy = await asyncpg.connect(dsn)
+        # It looks at nothing until it is done, so its process outlives the main one for a while.
+        running = asyncio.create_task(
+            busy.execute("DO $$ BEGIN PERFORM count(*) FROM generate_series(1, 6000000); END $$")
+        )
+        other = await asyncpg.connect(dsn)
+        while not await other.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO%'"):
+            pass
+        assert postgres._process is not None
+        postgres._process.kill()
+        postgres._process.wait(10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        busy.terminate()
+        other.terminate()
+
+    asyncio.run(kill_while_a_statement_runs())
+    postgres.stop()
+    with EmbeddedPostgres(home) as again:
+        assert value(again.dsn(), "SELECT 1") == 1
+
+
 def test_killed_croft_does_not_keep_the_next_one_from_starting(home: Path) -> None:
     script = (
         "import sys, pathlib; from server.db.embedded import EmbeddedPostgres\n"

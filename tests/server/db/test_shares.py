@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from server.db import Database, Scope
-from server.db.shares import Shares
+from server.db.shares import NoShareFree, Shares
 from tests.conftest import Croft
 
 
@@ -42,6 +42,25 @@ async def test_cancelled_waiter_leaves_nothing_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
     assert shares._doors == {}
+
+
+async def test_share_that_does_not_come_in_time_is_not_waited_for_longer() -> None:
+    shares = Shares(1)
+    async with shares.one_of("north"):
+        with pytest.raises(NoShareFree):
+            async with shares.one_of("north", wait_seconds=0.01):
+                pytest.fail("there was none")
+        async with shares.one_of("south", wait_seconds=0.01):
+            pass
+    async with shares.one_of("north", wait_seconds=0.01):
+        pass
+    assert shares._doors == {}
+
+
+async def test_timeout_within_the_block_is_not_taken_for_one_of_the_share() -> None:
+    with pytest.raises(TimeoutError):
+        async with Shares(1).one_of("north", wait_seconds=0.01):
+            raise TimeoutError
 
 
 async def test_tenant_whose_requests_all_wait_leaves_connections_to_others(croft: Croft) -> None:

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from server.demo.expectation import Unexpected
 from server.demo.narrator import Narrator
+from server.device import Progress
 
 
 def test_where_there_is_no_terminal_the_story_is_plain_text() -> None:
@@ -15,9 +16,12 @@ def test_where_there_is_no_terminal_the_story_is_plain_text() -> None:
     narrator.check("Both are here", 2, 2)
     narrator.table(("Who", "Records"), [("Ann", 1200), ("Ben", 7)])
     narrator.facts([("Where", "http://127.0.0.1:3000")])
-    with narrator.progress("Ann sends", 3) as advance:
-        advance(1)
-        advance(2)
+    with narrator.syncing("Ann's phone") as tell:
+        for progress in (Progress("push", 1, 3), Progress("push", 3, 3), Progress("pull", 0, None)):
+            tell(progress)
+    with narrator.syncing("Ben's phone") as tell:
+        for progress in (Progress("snapshot", 0, 3), Progress("snapshot", 3, 3), Progress("pull", 1200, 1200)):
+            tell(progress)
     assert out.getvalue() == (
         "\n"
         "A story\n"
@@ -36,7 +40,9 @@ def test_where_there_is_no_terminal_the_story_is_plain_text() -> None:
         "\n"
         "  Where   http://127.0.0.1:3000\n"
         "\n"
-        "  Ann sends                    3 of 3\n"
+        "  Ann's phone sends          3 of 3 events\n"
+        "  Ben's phone begins with    3 of 3 records\n"
+        "  Ben's phone receives       1,200 events and records\n"
     )
 
 
@@ -53,3 +59,15 @@ def test_markup_in_data_is_told_as_it_is() -> None:
     narrator = Narrator(Console(file=out, width=80))
     narrator.say("[bold]O'Brien[/bold] :smile:")
     assert "[bold]O'Brien[/bold] :smile:" in out.getvalue()
+
+
+def test_on_a_terminal_a_sync_leaves_a_bar_for_each_stage_that_did_something() -> None:
+    console = Console(file=StringIO(), width=80, force_terminal=True, record=True, _environ={})
+    with Narrator(console).syncing("Ann's phone") as tell:
+        tell(Progress("push", 0, 0))
+        tell(Progress("pull", 1200, None))
+        tell(Progress("pull", 2400, 2400))
+    told = console.export_text()
+    assert "sends" not in told
+    assert "2,400 events and records" in told
+    assert "━" in told

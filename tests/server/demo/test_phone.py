@@ -1,119 +1,95 @@
-import json
-from collections import Counter
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from server.demo.expectation import Unexpected
-from server.demo.forms import entry_of
-from server.demo.phone import BATCH, Phone
+from server.demo.network import Network
+from server.demo.phone import Account, Phone, Phones, offline
 from server.demo.remote import Remote, Session
+from server.device import Unavailable
 
 NOW = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def phone_of(answer: Answer) -> Phone:
-    remote = Remote("http://server.test", transport=httpx.MockTransport(answer))
-    return Phone("Ann", Session(remote, token="t", user_id="7"), "north", NOW)
+def refuses(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(403, json={"code": "access.forbidden", "detail": "You may not."})
 
 
-def accepts_all(request: httpx.Request) -> httpx.Response:
-    events = json.loads(request.content)["events"]
-    return httpx.Response(200, json={"status": "success", "events": [{"status": "accepted"} for _ in events]})
+@pytest.fixture
+def phones() -> Iterator[Phones]:
+    with Phones() as phones:
+        yield phones
 
 
-def test_phone_records_offline_what_it_shows_and_will_send() -> None:
-    phone = phone_of(accepts_all)
-    home = phone.create_household({"name": "Home"}, [entry_of({"name": "Ann", "age": 30})])
-    (ann,) = phone.copy[home].members
-    phone.edit_person(ann, {"age": 31})
-    assert phone.copy[ann].data == {"name": "Ann", "age": 31}
-    created, edited = phone.outbox
-    assert edited == {
-        "guid": edited["guid"],
-        "entityGuid": ann,
-        "type": "update-individual",
-        "data": {"name": "Ann", "age": 31},
-        "timestamp": "2026-05-01T08:00:01.000Z",
-        "userId": "7",
-        "syncLevel": 0,
-    }
-    assert created["timestamp"] == "2026-05-01T08:00:00.000Z"
+def phone_of(phones: Phones, answer: Answer = refuses) -> Phone:
+    remote = Remote("http://server.test", lambda: httpx.MockTransport(answer))
+    ann = Account("Ann", "ann@north.test", "Correct-Horse-7", Session(remote, token="t", user_id="7"))
+    return phones.new(ann, tenant="north", clock=NOW)
 
 
-def test_outbox_is_sent_in_batches_and_is_empty_afterwards() -> None:
-    sizes = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        sizes.append(len(json.loads(request.content)["events"]))
-        return accepts_all(request)
-
-    phone = phone_of(answer)
-    for _ in range(BATCH + 5):
-        phone.create_household({"name": "Home"})
-    progress: list[int] = []
-    sent = phone.push(progress.append)
-    assert sizes == progress == [BATCH, 5]
-    assert (sent.events, sent.fates, phone.outbox) == (BATCH + 5, Counter(accepted=BATCH + 5), [])
-    assert phone.push_last_batch_again().events == 5
+def test_phone_registers_a_household_and_shows_the_eldest_of_it_first(phones: Phones) -> None:
+    phone = phone_of(phones)
+    home = phone.register({"entityName": "household", "name": "Home"})
+    for name, born in (("Ben", "2001-01-01"), ("Ann", "1980-01-01")):
+        phone.register_member(home, {"entityName": "individual", "name": name, "dateOfBirth": born})
+    assert [person.name for person in phone.members(home)] == ["Ann", "Ben"]
+    assert phone.show(home).data == {"entityName": "household", "name": "Home"}
 
 
-def test_what_the_server_did_not_take_stays_in_the_outbox() -> None:
-    phone = phone_of(lambda _: httpx.Response(503, json={"message": "Not now."}))
-    phone.create_household({"name": "Home"})
-    with pytest.raises(Unexpected) as raised:
-        phone.push()
-    assert (raised.value.expected, raised.value.found) == ("status 200", "status 503: Not now.")
-    assert len(phone.outbox) == 1
-
-
-def test_pull_goes_on_until_there_is_no_cursor_and_next_time_from_the_last_timestamp() -> None:
-    asked: list[str] = []
-
-    def event(guid: str, timestamp: str) -> dict[str, Any]:
-        return {"type": "create-individual", "entityGuid": guid, "data": {"name": guid}, "timestamp": timestamp}
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.query.decode())
-        if "since=&" in asked[-1]:
-            events = [event("b", "1000-01-01T00:00:01.001Z"), event("a", "1000-01-01T00:00:01.000Z")]
-            return httpx.Response(200, json={"events": events, "nextCursor": "1000-01-01T00:00:01.002Z"})
-        return httpx.Response(200, json={"events": [event("c", "1000-01-01T00:00:09.000Z")], "nextCursor": None})
-
-    phone = phone_of(answer)
-    progress: list[int] = []
-    received = phone.pull(progress.append)
-    assert (received.pages, received.records, progress) == (2, 3, [2, 1])
-    phone.pull()
-    assert asked == [
-        "since=&configId=north",
-        "since=1000-01-01T00:00:01.002Z&configId=north",
-        "since=1000-01-01T00:00:09.000Z&configId=north",
+def test_events_are_stamped_with_the_phones_clock_and_its_owner(phones: Phones) -> None:
+    phone = phone_of(phones)
+    home = phone.register({"entityName": "household", "name": "Home"})
+    phone.clock = NOW + timedelta(hours=1)
+    phone.device.change(home, village="Kibera")
+    assert [(event.timestamp, event.user_id) for event in phone.device.outbox()] == [
+        ("2026-05-01T08:00:00.000Z", "7"),
+        ("2026-05-01T09:00:00.000Z", "7"),
     ]
 
 
-def test_pulled_event_that_cannot_be_applied_is_told() -> None:
-    event = {"type": "add-member", "entityGuid": "h", "data": {"members": []}, "timestamp": "1000-01-01T00:00:01.000Z"}
-    phone = phone_of(lambda _: httpx.Response(200, json={"events": [event], "nextCursor": None}))
-    with pytest.raises(Unexpected, match="add-member: expected to be applied, found h is no group of this phone"):
-        phone.pull()
+def test_record_that_a_phone_does_not_show_is_told(phones: Phones) -> None:
+    with pytest.raises(Unexpected, match="Ann's phone: expected to show the record nobody"):
+        phone_of(phones).show("nobody")
 
 
-def test_server_of_another_kind_is_told() -> None:
-    phone = phone_of(lambda _: httpx.Response(200, text="<h1>Welcome</h1>"))
-    with pytest.raises(Unexpected, match="expected JSON, found <h1>Welcome"):
-        phone.pull()
+def test_failure_of_a_sync_is_told_with_its_reason(phones: Phones) -> None:
+    with pytest.raises(Unexpected, match=r"Ann's phone syncs: expected no failure, found 403 access\.forbidden"):
+        phone_of(phones).sync()
 
 
-def test_server_that_is_not_there_is_told_by_its_address() -> None:
+def test_phones_have_no_network_in_an_offline_block_and_have_it_back_afterwards(phones: Phones) -> None:
+    phone = phone_of(phones)
+    with offline(phone), pytest.raises(Unexpected) as raised:
+        phone.sync()
+    assert isinstance(raised.value.__cause__, Unavailable)
+    with pytest.raises(Unexpected, match="403"):
+        phone.sync()
+
+
+def test_answer_is_lost_once_and_after_the_server_was_reached() -> None:
+    reached = []
+
     def answer(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("connection refused", request=request)
+        reached.append(request.url.path)
+        return httpx.Response(200, json={})
 
-    phone = phone_of(answer)
-    with pytest.raises(Unexpected, match=r"GET http://server.test/api/sync/pull.*connection refused"):
-        phone.pull()
+    network = Network(httpx.MockTransport(answer))
+    network.lose_answer("/push")
+    with httpx.Client(transport=network, base_url="http://server.test") as client:
+        assert client.get("/pull").status_code == 200
+        with pytest.raises(httpx.ReadError):
+            client.post("/push")
+        assert client.post("/push").status_code == 200
+    assert reached == ["/pull", "/push", "/push"]
+
+
+def test_stores_of_phones_go_with_them() -> None:
+    with Phones() as phones:
+        device = phone_of(phones).device
+        [stores] = {path.parent for path in phones.stores.glob("*.sqlite")}
+        device.close()
+    assert not stores.exists()

@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from server.kit.problem import Problem
-from server.kit.strict_json import MAX_INTEGER, MOST_INSPECTED, _fault, canonical_json, dump_json, read_json
+from server.kit.strict_json import (
+    MAX_INTEGER,
+    MOST_INSPECTED,
+    _fault,
+    canonical_json,
+    canonical_json_of_read,
+    dump_json,
+    read_json,
+)
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 texts = st.text(characters, max_size=12)
@@ -459,6 +467,20 @@ def test_canonical_form_gives_the_value_back_and_is_its_own(value: Any) -> None:
     read = json.loads(written, parse_int=float)
     assert read == value
     assert canonical_json(read) == written
+
+
+@given(values)
+def test_canonical_form_of_what_was_read_is_the_same(value: Any) -> None:
+    read = read_json(dump_json(value))
+    assert canonical_json_of_read(read) == canonical_json(read)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1.0, -0.0, 1e16, 1e-7, 1.5, [2**53], {"a": 1e21}, {"\ue000": 1, "\U00010000": 2}, "1.5", {"10e": "2E"}, None, ""],
+)
+def test_canonical_form_of_what_was_read_is_the_same_where_writers_differ(value: Any) -> None:
+    assert canonical_json_of_read(value) == canonical_json(value)
 
 
 @given(st.dictionaries(texts, values, max_size=8), st.randoms(use_true_random=False))

@@ -24,6 +24,8 @@ external-sync.run                                          x       -         -  
 entities.read                                              x       x         x        x        -
 duplicates.read                                            x       x         x        x        -
 duplicates.settle                                          x       x         -        -        -
+conflicts.read                                             x       x         x        x        -
+conflicts.settle                                           x       x         -        -        -
 quarantine.read                                            x       x         -        -        -
 """
 KINDS: list[str | None] = ["admin", "reviewer", "collector", "viewer", None]

@@ -81,7 +81,7 @@ async def assert_rebuilt_the_same(log: Log, events: list[Event]) -> None:
     assert await log.entities() == before
 
 
-@settings(max_examples=int(__import__("os").environ.get("N", "100")), deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), events=histories(max_size=18))
 async def test_any_order_and_batching_by_several_at_once_gives_the_fold_of_all(
     shared_log: Log, data: st.DataObject, events: list[Event]
@@ -92,7 +92,7 @@ async def test_any_order_and_batching_by_several_at_once_gives_the_fold_of_all(
     await assert_rebuilt_the_same(shared_log, events)
 
 
-@settings(max_examples=int(__import__("os").environ.get("N", "100")), deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), events=histories(min_size=6, max_size=24))
 async def test_events_one_batch_after_the_other_give_the_fold_of_all(
     shared_log: Log, data: st.DataObject, events: list[Event]
