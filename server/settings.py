@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     postgres_tenants_per_connection: int = Field(
         200,
         ge=1,
-        description="Tenants that a connection to POSTGRES serves before another takes its place: PostgreSQL keeps some "
-        "memory for each of them, per connection. Behind a PgBouncer, its server_lifetime does the same.",
+        description="Tenants that a connection to POSTGRES serves before another takes its place: PostgreSQL keeps "
+        "some memory for each of them, per connection. Behind a PgBouncer, its server_lifetime does the same.",
     )
     postgres_wait_seconds: float = Field(
         20,

@@ -1,6 +1,7 @@
 """Starting the server: what has to be there before the first request, and the life of the process that serves."""
 
 import asyncio
+import gc
 import logging
 import math
 import socket
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 # Another process of this installation may be preparing too; it is waited for.
 _PREPARING = Limits(statement_seconds=60, lock_seconds=600)
 _TICK_SECONDS = 0.01
+_OBJECTS_BEFORE_COLLECTION = 50_000
 
 
 class NotInstalled(Exception):
@@ -206,10 +208,18 @@ async def serving(
                 running.result()
                 raise ServerFailed("the server ended while starting")
             await asyncio.sleep(_TICK_SECONDS)
+        _spare_garbage_collection()
         yield server
     finally:
         server.should_exit = True
         await running
+
+
+def _spare_garbage_collection() -> None:
+    """What there is by now stays for good; a large push makes many objects, and none of them is garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
 
 
 @asynccontextmanager

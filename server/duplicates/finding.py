@@ -29,7 +29,7 @@ T = TypeVar("T")
 MOST_STEPS = 20
 """So many steps somebody who waits for the pairs takes at most."""
 
-_STEP = 500
+_STEP = 1_000
 _AT_A_TIME = 100
 """After so many records others have their turn."""
 
@@ -89,7 +89,8 @@ async def _pair(db: Connection, rows: Sequence[Row], at: datetime) -> None:
     """In parts: one event may have touched more entities than a statement gets through in its time."""
     rules = rules_from(await find_setting(db, "duplicates"))
     keyed: list[str] = []
-    for some in _parted(rows):
+    # Without rules there are no keys: those by former rules went when the rules changed.
+    for some in _parted(rows) if rules else ():
         keyed += await _replace_keys(db, some, rules)
     for guids in _parted(keyed):
         await queries.open_pairs(db, guids, at)

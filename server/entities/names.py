@@ -11,7 +11,7 @@ _SHORT_WORDS_FROM: Final = "\u2e80"
 
 
 def name_parts(name: str) -> list[str]:
-    """Every run of three letters of a name in lower case, each once.
+    """Every run of three letters of a name in lower case, each once, in no order.
 
     Of letters that can be words by themselves also the shorter runs. A name holds all the parts of each part of it.
     """
@@ -20,7 +20,7 @@ def name_parts(name: str) -> list[str]:
     if not name.isascii() and max(name) >= _SHORT_WORDS_FROM:
         for length in range(1, NAME_PART):
             parts |= {run for run in _runs(name, length) if _is_wordlike(run)}
-    return sorted(parts)
+    return list(parts)
 
 
 def _runs(name: str, length: int) -> set[str]:

@@ -136,9 +136,10 @@ class _Reach:
 
 def _is_newest(event: Event, entities: Mapping[str, Entity], going: "_Going | None") -> bool:
     """Whether it is newer than all it touches, what it takes away included."""
-    return all(follows(entities[guid], event) for guid in event.mentions) and (
-        going is None or going.is_older_than(event)
-    )
+    for guid in event.mentions:
+        if not follows(entities[guid], event):
+            return False
+    return going is None or going.is_older_than(event)
 
 
 async def _standing_alone(

@@ -17,7 +17,7 @@ from server.sync.quarantine import keep
 from server.sync.records import digest_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fate:
     """What became of one pushed event: accepted, waiting, without-effect, known or quarantined, and why.
 

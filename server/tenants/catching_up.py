@@ -13,7 +13,7 @@ from server.tenants.model import Tenant
 
 log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_ROUNDS = 0.02
+_SECONDS_BETWEEN_ROUNDS = 0.01
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Step = Callable[[Connection, datetime], Awaitable[bool]]
