@@ -51,6 +51,9 @@ floors: $(VENV)/.developing
 tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
+converge: $(VENV)/.developing ## Devices at random for as long as you like; STEPS=100000 and SEED=7 say how long and which
+	CROFT_STEPS=$(or $(STEPS),20000) CROFT_SEED=$(or $(SEED),1) $(BIN)/pytest -n $(WORKERS) -q tests/journeys/test_devices_converge.py
+
 bench: $(VENV)/.developing ## Measure against a floor of plain SQL; OPTIONS=--quick takes a minute, not a quarter of an hour
 	@$(BIN)/python -m tests.bench $(OPTIONS)
 
