@@ -1,10 +1,11 @@
 """The application: what it is made of, and what starts and ends with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -30,6 +31,8 @@ from server.tenants.catching_up import CatchingUp
 from server.tenants.counting import EntityCounts
 from server.tenants.model import Tenant
 
+T = TypeVar("T")
+
 
 @asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
@@ -41,6 +44,10 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def _here(database: Database, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    return await work(database)
 
 
 def _database(settings: Settings, dsn: str, size: int) -> Database:
@@ -79,7 +86,7 @@ def build_app(
         raise ValueError("JWT_SECRET is missing")
     tokens = Tokens(settings.jwt_secret.get_secret_value())
     counts = EntityCounts(database)
-    duplicates = CatchingUp(database, catch_up_aside)
+    duplicates = CatchingUp(lane.run if lane else partial(_here, database), catch_up_aside)
     live = Live(database, direct or dsn, timing)
     gauge_listeners(exposition.gauges, live.hub)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import asyncpg
 
@@ -19,6 +21,9 @@ _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClie
 Step = Callable[[Connection, datetime], Awaitable[bool]]
 """Does a part of what is left to do, in a transaction in the tenant's schema; whether nothing is left."""
 
+Within = Callable[[Callable[[Database], Coroutine[Any, Any, bool]]], Awaitable[bool]]
+"""Where a step is taken: does the work with a database that is there for it."""
+
 
 class CatchingUp:
     """Takes steps for the tenants that were marked, a step of each in turn. There is one for each work in a process.
@@ -27,8 +32,8 @@ class CatchingUp:
     by the tenant's next one.
     """
 
-    def __init__(self, database: Database, step: Step) -> None:
-        self._database = database
+    def __init__(self, within: Within, step: Step) -> None:
+        self._within = within
         self._step = step
         self._marked: dict[int, Tenant] = {}
         self._any = asyncio.Event()
@@ -51,11 +56,14 @@ class CatchingUp:
 
     async def _take_step(self, tenant: Tenant) -> bool:
         try:
-            async with self._database.inside(tenant.scope) as db:
-                return await self._step(db, utc_now())
+            return await self._within(partial(self._step_in, tenant))
         except _FAILURES as error:
             log.warning("The work behind tenant %d waits for its next mark: %s", tenant.id, error)
         except Exception:
             # A fault of ours that one tenant's records bring out must not end the work for all others.
             log.exception("The work behind tenant %d failed", tenant.id)
         return True
+
+    async def _step_in(self, tenant: Tenant, database: Database) -> bool:
+        async with database.inside(tenant.scope) as db:
+            return await self._step(db, utc_now())

@@ -19,7 +19,7 @@ from tests.conftest import Croft
 
 @asynccontextmanager
 async def working(database: Database, step: Step) -> AsyncIterator[CatchingUp]:
-    catching_up = CatchingUp(database, step)
+    catching_up = CatchingUp(lambda work: work(database), step)
     task = asyncio.create_task(catching_up.run())
     try:
         yield catching_up
