@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import math
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _PREPARING = Limits(statement_seconds=60, lock_seconds=600)
 _TICK_SECONDS = 0.01
 _OBJECTS_BEFORE_COLLECTION = 50_000
+_OPEN_FILES = 20_000
 
 
 class NotInstalled(Exception):
@@ -209,6 +211,7 @@ async def serving(
                 raise ServerFailed("the server ended while starting")
             await asyncio.sleep(_TICK_SECONDS)
         _spare_garbage_collection()
+        _allow_open_files()
         yield server
     finally:
         server.should_exit = True
@@ -220,6 +223,14 @@ def _spare_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+
+
+def _allow_open_files() -> None:
+    """Each device that listens keeps a connection open, and a shell often allows a process a thousand files only."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @asynccontextmanager

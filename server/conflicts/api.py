@@ -75,7 +75,7 @@ async def choose_value(call: Call, *, follow: Follow) -> Json:
     if row["state"] == OPEN:
         await _make_stand(call, row, value, follow)
         row = await _find(call.db, call.path["conflict"])
-    elif row["state"] != CHOSEN or differ(value, await _value_of(call.db, row)):
+    if row["state"] != CHOSEN or differ(value, await _value_of(call.db, row)):
         raise SETTLED()
     [told] = await _told(call.db, [row])
     return told
@@ -135,15 +135,19 @@ async def _value_of(db: Connection, row: Row) -> Any:
 
 
 async def _make_stand(call: Call, row: Row, value: Any, follow: Follow) -> None:
-    """Pushes an update that stands over everything that the entity has gone through, clocks that are ahead included."""
+    """Pushes an update that stands over everything that the entity has gone through, clocks that are ahead included.
+
+    Nothing of it stays where somebody else has settled the conflict meanwhile.
+    """
     event = _update(row, value, at_ms=max(to_ms(call.at), _newest_ms(row) + 1), account=call.caller.account)
     source = Source(call.caller.account, OWN_DEVICE, call.at)
     # In the order in which pushes lock: first entities, then conflicts. The follower would settle what is open still.
+    await queries.set_savepoint(call.db)
     pushed = await push(call.db, [event], source)
-    settled = [(row["id"], CHOSEN, event.guid)]
-    if not await queries.settle(call.db, settled, at=call.at, by=call.caller.account):
-        raise SETTLED()
-    await follow(call.db, pushed, source)
+    if await queries.settle(call.db, [(row["id"], CHOSEN, event.guid)], at=call.at, by=call.caller.account):
+        await follow(call.db, pushed, source)
+    else:
+        await queries.return_to_savepoint(call.db)
 
 
 def _update(row: Row, value: Any, *, at_ms: int, account: str) -> Event:

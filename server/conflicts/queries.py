@@ -111,6 +111,16 @@ async def insert_conflicts(db: Connection, rows: Sequence[tuple[str, str, str, i
     )
 
 
+async def set_savepoint(db: Connection) -> None:
+    """Marks where `return_to_savepoint` returns to."""
+    await db.execute("SAVEPOINT before_choice")
+
+
+async def return_to_savepoint(db: Connection) -> None:
+    """Gives up everything since the savepoint."""
+    await db.execute("ROLLBACK TO SAVEPOINT before_choice")
+
+
 async def settle(db: Connection, rows: Sequence[tuple[int, str, str | None]], *, at: datetime, by: str) -> int:
     """Settles open conflicts, given as (id, state, the guid of the event that settled it); how many were open."""
     ids, states, events = zip(*rows, strict=True)
