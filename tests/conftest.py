@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from server.db.embedded import EmbeddedPostgres
 from server.settings import Settings
-from server.starting import Addresses, running_server
+from server.starting import Addresses, install_shared_schema, running_server
 from tests.old_client import OldClient
 
 ADMIN_EMAIL = "admin@croft.test"
@@ -63,6 +63,13 @@ async def new_database(cluster: EmbeddedPostgres) -> Addresses:
     return Addresses(dsn, dsn)
 
 
+async def new_installation(cluster: EmbeddedPostgres) -> Addresses:
+    """A database with the shared schema and no server."""
+    addresses = await new_database(cluster)
+    await install_shared_schema(addresses)
+    return addresses
+
+
 @dataclass
 class TenantHandle:
     """A tenant of the server under test; `api` speaks to it as an operator."""
@@ -90,6 +97,17 @@ class TenantHandle:
     async def caller(self, role: str = "collector") -> httpx.AsyncClient:
         """A client signed in as a new account with a role in this tenant."""
         return await self.croft.signed_in(await self.account(role))
+
+    async def as_owner(self, sql: str) -> Any:
+        """The first value that the SQL gives, as whoever administers the database could have run it in the schema."""
+        db = await asyncpg.connect(self.croft.addresses.direct)
+        try:
+            schema = await db.fetchval("SELECT schema_name FROM croft.tenants WHERE config_id = $1", self.config_id)
+            owner = await db.fetchval("SELECT tableowner FROM pg_tables WHERE schemaname = $1 LIMIT 1", schema)
+            await db.execute(f'SET search_path = "{schema}"; SET ROLE "{owner}"')
+            return await db.fetchval(sql)
+        finally:
+            await db.close()
 
     async def device(self, skew_minutes: float = 0) -> OldClient:
         """An old phone signed in as a collector."""

@@ -18,12 +18,12 @@ from server.entities.api import UNKNOWN_ENTITY
 from server.entities.paging import MOST_COUNTED, cursor, page_answer, place_in, total_of
 from server.kit.call import Answer, Call
 from server.kit.clock import from_ms, iso_ms, to_ms
+from server.kit.numbers import whole_number
 from server.kit.problem import FieldError, ProblemKind
-from server.sync.api import Follow
 from server.sync.event import UPDATE_GROUP, UPDATE_INDIVIDUAL, Event
 from server.sync.fold import GROUP, Birth
 from server.sync.intake import read_event
-from server.sync.push import Source, push
+from server.sync.push import Follow, Source, push
 from server.sync.queries import list_entities
 from server.sync.records import entity_from, event_from
 from server.sync.seeding import OWN_DEVICE
@@ -111,8 +111,8 @@ async def show_history(call: Call) -> Json:
 
 
 async def _find(db: Connection, given: str) -> Row:
-    is_number = given.isascii() and given.isdigit() and len(given) <= len(str(_GREATEST_ID))
-    row = await queries.find_conflict(db, int(given)) if is_number else None
+    number = whole_number(given, _GREATEST_ID)
+    row = None if number is None else await queries.find_conflict(db, number)
     if row is None:
         raise UNKNOWN_CONFLICT()
     return row

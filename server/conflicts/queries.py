@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from server.db import Connection
 from server.db.connection import Row
+from server.entities.queries import EVENT_RANK
 
 OPEN: Final = "open"
 CHOSEN: Final = "chosen"
@@ -240,16 +241,6 @@ async def find_event(db: Connection, guid: str) -> Row | None:
 
 # History
 
-_RANK: Final = """
-    CASE
-        WHEN e.type IN ('create-individual', 'create-group') THEN 0
-        WHEN e.type = 'delete-entity' THEN 2
-        WHEN e.type = 'resolve-duplicate'
-            AND coalesce(e.data ->> 'shouldDelete', '') NOT IN ('', 'false', '0', '[]', '{}') THEN 2
-        ELSE 1
-    END
-"""
-
 
 async def list_history(db: Connection, guid: str, after: tuple[Any, ...] | None, limit: int) -> list[Row]:
     """The events that speak of the entity, in the order in which they are folded, after a place in it.
@@ -264,7 +255,7 @@ async def list_history(db: Connection, guid: str, after: tuple[Any, ...] | None,
                    sum(pg_column_size(e.data)) OVER turns AS bytes
             FROM (
                 SELECT * FROM (
-                    SELECT {_EVENT_COLUMNS}, {_RANK} AS rank FROM events e
+                    SELECT {_EVENT_COLUMNS}, {EVENT_RANK} AS rank FROM events e
                     WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = $1)
                 ) AS e
                 WHERE $2::bigint IS NULL
@@ -288,7 +279,7 @@ async def list_written_after(db: Connection, guid: str, place: tuple[Any, ...], 
         f"""
         SELECT DISTINCT f.field
         FROM (
-            SELECT e.seq, e.guid, e.effective_ms, e.timestamp_ms, {_RANK} AS rank,
+            SELECT e.seq, e.guid, e.effective_ms, e.timestamp_ms, {EVENT_RANK} AS rank,
                    coalesce(e.applied, e.data)::jsonb AS written
             FROM events e
             WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = $1)

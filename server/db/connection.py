@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -15,6 +15,9 @@ else:
     Connection = asyncpg.Connection
 
 Row = asyncpg.Record
+
+Opening = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Opens a transaction that ends with the block, in a schema that is settled already."""
 
 T = TypeVar("T")
 R = TypeVar("R")

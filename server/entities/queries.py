@@ -134,7 +134,7 @@ async def has_events(db: Connection, guid: str) -> bool:
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM mentions WHERE entity_guid = $1)", guid))
 
 
-_RANK: Final = """
+EVENT_RANK: Final = """
     CASE
         WHEN e.type IN ('create-individual', 'create-group') THEN 0
         WHEN e.type = 'delete-entity' THEN 2
@@ -143,6 +143,8 @@ _RANK: Final = """
         ELSE 1
     END
 """
+"""Where an event `e` stands among those of one time: create before change before delete."""
+
 _EVENT_COLUMNS: Final = (
     "e.seq, e.guid, e.entity_guid, e.type, e.data, "
     "CASE WHEN e.applied::jsonb <> e.data::jsonb THEN e.applied END AS applied, "
@@ -160,7 +162,7 @@ async def list_events_of(
     return await db.fetch(
         f"""
         SELECT * FROM (
-            SELECT {_EVENT_COLUMNS}, {_RANK} AS rank FROM events e
+            SELECT {_EVENT_COLUMNS}, {EVENT_RANK} AS rank FROM events e
             WHERE e.seq IN (SELECT m.seq FROM mentions m WHERE m.entity_guid = $1)
         ) AS e
         WHERE $2::bigint IS NULL

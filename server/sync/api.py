@@ -12,12 +12,13 @@ from server.db import Connection
 from server.db.connection import Row
 from server.kit.call import Answer, Call
 from server.kit.clock import iso_ms
+from server.kit.numbers import whole_number
 from server.kit.problem import FieldError, ProblemKind
 from server.metrics.sync import SyncMetrics
 from server.sync import audit_log, queries
 from server.sync.old_clients.feed import pull as pull_page
 from server.sync.old_clients.receive import receive
-from server.sync.push import Pushed, Source
+from server.sync.push import Follow, Source
 from server.sync.receiving import Fate
 
 BAD_SINCE = ProblemKind("sync.bad-since", 400, "since has to be empty or a time that an earlier answer held.")
@@ -29,9 +30,6 @@ UNKNOWN_ENTRY = ProblemKind("sync.unknown-entry", 404, "The quarantine has no en
 MOST_EVENTS = 10_000
 _LISTED_RAW = 2_000
 _GREATEST_ID = 2**53
-
-Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
-"""What else happens in a push's transaction: it gets what the push did."""
 
 Gate = Callable[[Connection, datetime], Awaitable[str | None]]
 """Says why nothing may be pulled at this time, if so."""
@@ -203,9 +201,8 @@ async def list_quarantine(call: Call) -> list[QuarantinedEvent]:
 
 async def show_quarantined(call: Call) -> QuarantinedEvent:
     """One entry with all of its own words."""
-    given = call.path["entry"]
-    is_number = given.isascii() and given.isdigit() and len(given) <= len(str(_GREATEST_ID))
-    row = await queries.find_quarantined(call.db, int(given)) if is_number else None
+    number = whole_number(call.path["entry"], _GREATEST_ID)
+    row = None if number is None else await queries.find_quarantined(call.db, number)
     if row is None:
         raise UNKNOWN_ENTRY()
     return _quarantined(row)

@@ -7,7 +7,7 @@ begins anew with what it now sees. One that others have outrun a few times makes
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -62,6 +62,10 @@ class Pushed:
     entities: dict[str, Entity] = field(default_factory=dict)
     fed_before: dict[str, int] = field(default_factory=dict)
     receipt: Receipt | None = None
+
+
+Follow = Callable[[Connection, Pushed, Source], Awaitable[None]]
+"""What else happens in a push's transaction: it gets what the push did."""
 
 
 async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushed:

@@ -262,6 +262,28 @@ async def list_events_between(db: Connection, after: int, limit: int) -> list[Ro
     )
 
 
+async def list_piece(db: Connection, after: int, up_to: int, limit: int, most_bytes: int) -> list[Row]:
+    """The events with numbers in (after, up_to], in order, with all that is kept of them.
+
+    At most `limit` of them, and about `most_bytes` of stored data, but one at least.
+    """
+    return await db.fetch(
+        f"""
+        WITH next AS (
+            SELECT seq, sum(pg_column_size(data)) OVER (ORDER BY seq) AS bytes
+            FROM (SELECT seq, data FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS candidates
+        )
+        SELECT {_EVENT_COLUMNS}, e.digest, e.account, e.device_id, e.received_at FROM events e
+        WHERE e.seq > $1 AND e.seq <= (SELECT coalesce(max(seq) FILTER (WHERE bytes <= $4), min(seq)) FROM next)
+        ORDER BY e.seq
+        """,
+        after,
+        up_to,
+        limit,
+        most_bytes,
+    )
+
+
 async def list_events_of_types(db: Connection, types: Sequence[str], after: int, up_to: int) -> list[Row]:
     """The events of the types with numbers in (after, up_to], in order; also with account and received_at."""
     return await db.fetch(

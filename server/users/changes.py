@@ -7,6 +7,7 @@ from typing import Any
 from server.audit import record
 from server.auth.queries import delete_sessions
 from server.db import Connection
+from server.kit.numbers import whole_number
 from server.kit.passwords import password_problems
 from server.kit.problem import FieldError, ProblemKind
 from server.users import queries
@@ -93,8 +94,8 @@ async def get_user(db: Connection, reference: str) -> User:
     user = None
     if "@" in reference and "\0" not in reference:
         user = await queries.find_user_by_email(db, reference.strip())
-    elif reference.isascii() and reference.isdigit() and len(reference) <= len(str(LARGEST_ID)):
-        user = await queries.find_user(db, int(reference))
+    elif (number := whole_number(reference, LARGEST_ID)) is not None:
+        user = await queries.find_user(db, number)
     if user is None:
         raise UNKNOWN_USER()
     return user

@@ -6,27 +6,20 @@ Offering a copy again is harmless.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
 
-from server.db import Connection
+from server.db.connection import Opening
 from server.sync import queries
 from server.sync.event import Event
 from server.sync.intake import Refusal
 from server.sync.log_copies.reading import Line, Terms
-from server.sync.push import Pushed, Source, push
+from server.sync.push import Follow, Source, push
 from server.sync.receiving import Arrival, Known, refusals_of
-
-Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Opens a transaction in the schema of the log."""
-
-Follow: TypeAlias = Callable[[Connection, Pushed, Source], Awaitable[None]]
-"""What else happens in a push's transaction."""
 
 _LINES: Final = 1_000
 _LINE_BYTES: Final = 4 * 1024 * 1024

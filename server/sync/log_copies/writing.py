@@ -4,26 +4,21 @@ The log is read piece by piece, up to the head that stood at the beginning, each
 lies below a head that was seen is never written again, so the pieces fit together.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import orjson
 
-from server.db import Connection
-from server.db.connection import Row
+from server.db.connection import Opening, Row
 from server.kit.clock import iso_ms
-from server.sync.log_copies import queries
+from server.sync import queries
 from server.sync.v2.cursor import find_head
-
-Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Opens a transaction that only reads, in the schema of the log."""
 
 _EVENTS: Final = 2_000
 _EVENT_BYTES: Final = 4 * 1024 * 1024
 
 
-async def copy_log(reading: Reading) -> AsyncIterator[tuple[bytes, int, int]]:
+async def copy_log(reading: Opening) -> AsyncIterator[tuple[bytes, int, int]]:
     """The log as lines of JSON, in pieces: each with the number up to which it goes, and that of the head.
 
     A line is `{"event": …}`, with `applied` where less than the event's data took effect. The last one, which tells a
@@ -34,7 +29,7 @@ async def copy_log(reading: Reading) -> AsyncIterator[tuple[bytes, int, int]]:
     done = 0
     while done < head.seq:
         async with reading() as db:
-            rows = await queries.list_whole_events(db, done, head.seq, _EVENTS, _EVENT_BYTES)
+            rows = await queries.list_piece(db, done, head.seq, _EVENTS, _EVENT_BYTES)
         if not rows:
             break
         done = rows[-1]["seq"]

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from server.kit.call import Answer, Call, Streamed
+from server.kit.numbers import whole_number
 from server.kit.problem import ProblemKind
 from server.metrics.sync import SyncMetrics
 from server.sync import queries
-from server.sync.api import MOST_EVENTS, Follow, count_fates
-from server.sync.push import Receipt, Source
+from server.sync.api import MOST_EVENTS, count_fates
+from server.sync.push import Follow, Receipt, Source
 from server.sync.receiving import Fate
 from server.sync.v2 import pull as pulling
 from server.sync.v2 import snapshot as snapshots
@@ -88,9 +89,8 @@ async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: Syn
 
 async def show_receipt(call: Call) -> ReceiptAnswer:
     """The receipt of the push that brought an event. Raises sync.unknown-seq."""
-    given = call.path["seq"]
-    is_number = given.isascii() and given.isdigit() and len(given) <= len(str(_GREATEST_SEQ))
-    row = await queries.find_push(call.db, int(given)) if is_number else None
+    number = whole_number(call.path["seq"], _GREATEST_SEQ)
+    row = None if number is None else await queries.find_push(call.db, number)
     if row is None:
         raise UNKNOWN_SEQ()
     return ReceiptAnswer(**_receipt(Receipt(**row)))

@@ -5,8 +5,7 @@ ends no further than the head that this sees. So what is committed after it has 
 missing in a part because it changed meanwhile comes in a later one.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import orjson
 
 from server.db import Connection
+from server.db.connection import Opening
 from server.sync.v2 import queries
 from server.sync.v2.cursor import Head, check_epoch, find_head
 from server.sync.v2.lines import lines_of
@@ -34,9 +34,6 @@ _EVERYTHING: Final = 2**62
 
 NOTED_AGAIN: Final = timedelta(minutes=5)
 """How long after it was noted that a device pulls it is noted again, even when it has come no further."""
-
-Opening = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Opens a short transaction."""
 
 
 @dataclass(frozen=True, slots=True)

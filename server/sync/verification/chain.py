@@ -6,23 +6,16 @@ One transaction over a long log would keep the database from clearing away what 
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TypeAlias
 
-import orjson
-
-from server.db import Connection
-from server.db.connection import Row
+from server.db.connection import Opening, Row
 from server.kit.clock import parse_iso, to_ms
-from server.sync.event import Event
-from server.sync.records import digest_of
+from server.sync.queries import list_piece
+from server.sync.records import digest_of, event_from
 from server.sync.verification import queries
-
-Reading: TypeAlias = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Opens a transaction that only reads, in the schema of the log."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Is told how many events are verified, of how many in all."""
@@ -61,7 +54,7 @@ class Verdict:
     receipt: HeldReceipt | None = None
 
 
-async def verify_chain(reading: Reading, *, receipt: bytes | None = None, progress: Progress | None = None) -> Verdict:
+async def verify_chain(reading: Opening, *, receipt: bytes | None = None, progress: Progress | None = None) -> Verdict:
     """Proves the log, and finds the link that a device was given as a receipt. Memory is bounded at any length."""
     async with reading() as db:
         end = await queries.get_end(db)
@@ -95,7 +88,7 @@ class _Fault(Exception):
 class _Walk:
     """How far the chain was followed: `last` is the number of the last event behind which it is whole."""
 
-    def __init__(self, reading: Reading, end: Row, progress: Progress | None) -> None:
+    def __init__(self, reading: Opening, end: Row, progress: Progress | None) -> None:
         self.last = 0
         self.pushes = 0
         self._end = end
@@ -158,7 +151,7 @@ def _check(event: Row) -> None:
     """Raises _Fault for an event that is not what was pushed, or does not count for the time it was pushed with."""
     name = f"Event {event['seq']} ({event['guid']})"
     try:
-        digest = digest_of(_event(event))
+        digest = digest_of(event_from(event))
         timestamp_ms = to_ms(parse_iso(event["timestamp"]))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise _Fault(f"{name} is none that could have been pushed.") from None
@@ -169,41 +162,28 @@ def _check(event: Row) -> None:
         raise _Fault(f"{name} counts for another time than the one it was pushed with.")
 
 
-def _event(row: Row) -> Event:
-    return Event(
-        guid=row["guid"],
-        entity_guid=row["entity_guid"],
-        type=row["type"],
-        data=orjson.loads(row["data"]),
-        timestamp=row["timestamp"],
-        timestamp_ms=row["timestamp_ms"],
-        effective_ms=row["effective_ms"],
-        user_id=row["user_id"],
-    )
-
-
-async def _contents(reading: Reading, up_to: int) -> AsyncIterator[Row]:
-    after = None
+async def _contents(reading: Opening, up_to: int) -> AsyncIterator[Row]:
+    after = queries.BEFORE_ALL
     while rows := await _read_contents(reading, after, up_to):
         for row in rows:
             yield row
         after = rows[-1]["seq"]
 
 
-async def _read_contents(reading: Reading, after: int | None, up_to: int) -> list[Row]:
+async def _read_contents(reading: Opening, after: int, up_to: int) -> list[Row]:
     async with reading() as db:
-        return await queries.list_contents(db, after, up_to, _EVENTS, _EVENT_BYTES)
+        return await list_piece(db, after, up_to, _EVENTS, _EVENT_BYTES)
 
 
-async def _pushes(reading: Reading, up_to: int) -> AsyncIterator[Row]:
-    after = None
+async def _pushes(reading: Opening, up_to: int) -> AsyncIterator[Row]:
+    after = queries.BEFORE_ALL
     while rows := await _read_pushes(reading, after, up_to):
         for row in rows:
             yield row
         after = rows[-1]["last_seq"]
 
 
-async def _read_pushes(reading: Reading, after: int | None, up_to: int) -> list[Row]:
+async def _read_pushes(reading: Opening, after: int, up_to: int) -> list[Row]:
     async with reading() as db:
         return await queries.list_pushes(db, after, up_to, _PUSHES)
 

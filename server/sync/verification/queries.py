@@ -3,7 +3,7 @@
 from server.db import Connection
 from server.db.connection import Row
 
-_BEFORE_ALL = -(2**63)
+BEFORE_ALL = -(2**63)
 """Less than every number: what stands before the first one would be out of place, and has to be met."""
 
 
@@ -26,39 +26,16 @@ async def get_end(db: Connection) -> Row:
     return row
 
 
-async def list_pushes(db: Connection, after: int | None, up_to: int, limit: int) -> list[Row]:
-    """The pushes that end in (after, up_to], in order; from the very first for None."""
+async def list_pushes(db: Connection, after: int, up_to: int, limit: int) -> list[Row]:
+    """The pushes that end in (after, up_to], in order."""
     return await db.fetch(
         """
         SELECT last_seq, first_seq, link FROM pushes
         WHERE last_seq > $1 AND last_seq <= $2 ORDER BY last_seq LIMIT $3
         """,
-        _BEFORE_ALL if after is None else after,
+        after,
         up_to,
         limit,
-    )
-
-
-async def list_contents(db: Connection, after: int | None, up_to: int, limit: int, most_bytes: int) -> list[Row]:
-    """What was pushed, and its digest, for the numbers in (after, up_to], in order; from the very first for None.
-
-    At most `limit` of them, and about `most_bytes` of stored data, but one at least.
-    """
-    return await db.fetch(
-        """
-        WITH next AS (
-            SELECT seq, sum(pg_column_size(data)) OVER (ORDER BY seq) AS bytes
-            FROM (SELECT seq, data FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS candidates
-        )
-        SELECT seq, guid, entity_guid, type, data, timestamp, timestamp_ms, effective_ms, user_id, digest
-        FROM events
-        WHERE seq > $1 AND seq <= (SELECT coalesce(max(seq) FILTER (WHERE bytes <= $4), min(seq)) FROM next)
-        ORDER BY seq
-        """,
-        _BEFORE_ALL if after is None else after,
-        up_to,
-        limit,
-        most_bytes,
     )
 
 

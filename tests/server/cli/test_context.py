@@ -7,8 +7,7 @@ import typer
 from server.cli.context import failures_told, open_installation
 from server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from server.kit.problem import FieldError, Problem
-from server.starting import install_shared_schema
-from tests.conftest import new_database
+from tests.conftest import new_database, new_installation
 from tests.croft_process import settings_of
 
 
@@ -24,8 +23,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def test_command_works_on_the_configured_database(
     cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    addresses = await new_database(cluster)
-    await install_shared_schema(addresses)
+    addresses = await new_installation(cluster)
     for name, value in settings_of({"POSTGRES": addresses.serving}).items():
         monkeypatch.setenv(name, value)
     async with open_installation() as installation, installation.database.shared() as db:

@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
@@ -230,18 +229,7 @@ async def test_bare_events_and_other_lines_of_a_pull_are_understood(run: Run, te
         ("p1", "command-line", DEVICE),
         ("p2", "command-line", DEVICE),
     ]
-    assert await value(tenant, "SELECT count(*) FROM events WHERE base_seq IS NOT NULL") == 0
-
-
-async def value(tenant: TenantHandle, sql: str) -> Any:
-    db = await asyncpg.connect(tenant.croft.addresses.direct)
-    try:
-        schema = await db.fetchval("SELECT schema_name FROM croft.tenants WHERE config_id = $1", tenant.config_id)
-        owner = await db.fetchval("SELECT tableowner FROM pg_tables WHERE schemaname = $1 LIMIT 1", schema)
-        await db.execute(f'SET search_path = "{schema}"; SET ROLE "{owner}"')
-        return await db.fetchval(sql)
-    finally:
-        await db.close()
+    assert await tenant.as_owner("SELECT count(*) FROM events WHERE base_seq IS NOT NULL") == 0
 
 
 async def test_lines_that_cannot_be_taken_are_named_and_the_others_taken(run: Run, tenant: TenantHandle) -> None:
@@ -270,7 +258,7 @@ async def test_lines_that_cannot_be_taken_are_named_and_the_others_taken(run: Ru
     assert [(each["code"], each["path"]) for each in report[:-1]] == [(code, path) for _, code, path in bad]
     assert [each["line"] for each in report] == [*range(1, len(bad) + 1), len(bad) + 2]
     assert report[-1]["detail"] == "The copy broke off here."
-    assert await value(tenant, "SELECT count(*) FROM quarantine") == 0
+    assert await tenant.as_owner("SELECT count(*) FROM quarantine") == 0
 
 
 async def test_line_without_end_is_refused_and_the_next_one_is_read(
@@ -286,8 +274,8 @@ async def test_line_without_end_is_refused_and_the_next_one_is_read(
 async def test_arrival_that_is_still_to_come_counts_as_now(run: Run, tenant: TenantHandle) -> None:
     ahead = {**event("p1"), "timestamp": "2999-01-01T00:00:00Z", "receivedAt": "2998-01-01T00:00:00Z"}
     assert (await run("offer", tenant.config_id, "-", given=json.dumps(ahead).encode())).exit_code == 0
-    assert await value(tenant, "SELECT max(received_at) <= now() FROM events")
-    assert await value(tenant, "SELECT max(effective_ms) < 1000 * extract(epoch FROM now()) + 3.6e6 FROM events")
+    assert await tenant.as_owner("SELECT max(received_at) <= now() FROM events")
+    assert await tenant.as_owner("SELECT max(effective_ms) < 1000 * extract(epoch FROM now()) + 3.6e6 FROM events")
     await assert_whole(tenant)
 
 

@@ -5,9 +5,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -56,20 +54,8 @@ async def tenant(croft: Croft) -> TenantHandle:
     return tenant
 
 
-async def run_sql(tenant: TenantHandle, sql: str) -> Any:
-    db = await asyncpg.connect(tenant.croft.addresses.direct)
-    try:
-        schema = await db.fetchval("SELECT schema_name FROM croft.tenants WHERE config_id = $1", tenant.config_id)
-        # The owner's role, as whoever administers the database could take.
-        owner = await db.fetchval("SELECT tableowner FROM pg_tables WHERE schemaname = $1 LIMIT 1", schema)
-        await db.execute(f'SET search_path = "{schema}"; SET ROLE "{owner}"')
-        return await db.fetchval(sql)
-    finally:
-        await db.close()
-
-
 async def test_whole_log_is_told_with_its_link(verify: Verify, tenant: TenantHandle) -> None:
-    link = (await run_sql(tenant, "SELECT link FROM sync_head")).hex()
+    link = (await tenant.as_owner("SELECT link FROM sync_head")).hex()
     told = await verify(tenant.config_id, "--replay")
     assert told.exit_code == 0, told.output
     assert re.fullmatch(
@@ -85,7 +71,7 @@ async def test_whole_log_is_told_with_its_link(verify: Verify, tenant: TenantHan
 async def test_broken_log_is_told_with_its_first_bad_place_and_exit_code_1(
     verify: Verify, tenant: TenantHandle
 ) -> None:
-    await run_sql(tenant, """UPDATE events SET data = '{"name": "Else"}' WHERE seq = 3""")
+    await tenant.as_owner("""UPDATE events SET data = '{"name": "Else"}' WHERE seq = 3""")
     told = await verify(tenant.config_id)
     assert told.exit_code == 1
     assert "The log is broken.\n  Event 3 (two-0) is not what was pushed" in told.output
@@ -93,7 +79,7 @@ async def test_broken_log_is_told_with_its_first_bad_place_and_exit_code_1(
 
 
 async def test_entity_that_stands_otherwise_is_told_only_by_a_replay(verify: Verify, tenant: TenantHandle) -> None:
-    await run_sql(tenant, "UPDATE entities SET name = 'Else' WHERE guid = 'person-one-1'")
+    await tenant.as_owner("UPDATE entities SET name = 'Else' WHERE guid = 'person-one-1'")
     assert (await verify(tenant.config_id)).exit_code == 0
     told = await verify(tenant.config_id, "--replay")
     assert told.exit_code == 1
@@ -101,7 +87,7 @@ async def test_entity_that_stands_otherwise_is_told_only_by_a_replay(verify: Ver
 
 
 async def test_receipt_of_a_device_is_told_with_its_numbers(verify: Verify, tenant: TenantHandle) -> None:
-    link = (await run_sql(tenant, "SELECT link FROM pushes WHERE first_seq = 1")).hex()
+    link = (await tenant.as_owner("SELECT link FROM pushes WHERE first_seq = 1")).hex()
     told = await verify(tenant.config_id, "--receipt", link)
     assert (told.exit_code, "The receipt is for the events 1 to 2, taken at 20" in told.output) == (0, True)
     unknown = await verify(tenant.config_id, "--receipt", "ab" * 32)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
@@ -14,6 +13,7 @@ from server.entities import queries
 from server.entities.names import name_parts
 from server.entities.queries import Filters, Window
 from tests.conftest import Croft
+from tests.explaining import Explaining
 
 ROWS = 20_000
 
@@ -54,25 +54,6 @@ async def full(croft: Croft) -> AsyncIterator[Connection]:
         yield db
     await db.execute("ROLLBACK")
     await db.close()
-
-
-class Explaining:
-    """Takes the place of a connection: what is asked is explained and run, and the plan kept."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-        self.plan = ""
-
-    async def execute(self, sql: str) -> str:
-        return await self._db.execute(sql)
-
-    async def fetch(self, sql: str, *values: Any) -> Any:
-        rows = await self._db.fetch(f"EXPLAIN ANALYZE {sql}", *values)
-        self.plan = "\n".join(row[0] for row in rows)
-        return await self._db.fetch(sql, *values)
-
-    async def fetchval(self, sql: str, *values: Any) -> Any:
-        return (await self.fetch(sql, *values))[0][0]
 
 
 def rows_read(plan: str) -> int:

@@ -10,10 +10,10 @@ import pytest_asyncio
 from server.db import Database
 from server.db.embedded import EmbeddedPostgres
 from server.db.migrations import Migration, tenant_migrations
-from server.starting import Addresses, install_shared_schema
+from server.starting import Addresses
 from server.tenants import queries
 from server.tenants.migrating import Failure, Progress, migrate_tenants
-from tests.conftest import new_database
+from tests.conftest import new_installation
 
 MANY = 1_000
 _BATCH = 100
@@ -37,9 +37,7 @@ def with_new_migration() -> list[Migration]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def addresses(cluster: EmbeddedPostgres) -> Addresses:
     """A database with the shared schema and no server."""
-    addresses = await new_database(cluster)
-    await install_shared_schema(addresses)
-    return addresses
+    return await new_installation(cluster)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -7,17 +7,15 @@ import pytest_asyncio
 from server.auth.passwords import check_password
 from server.db import Database
 from server.db.embedded import EmbeddedPostgres
-from server.starting import Addresses, install_shared_schema
+from server.starting import Addresses
 from server.users.first_admin import ensure_admin
-from tests.conftest import PASSWORD, new_database
+from tests.conftest import PASSWORD, new_installation
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def addresses(cluster: EmbeddedPostgres) -> Addresses:
     """A database with the shared schema and nobody in it."""
-    addresses = await new_database(cluster)
-    await install_shared_schema(addresses)
-    return addresses
+    return await new_installation(cluster)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

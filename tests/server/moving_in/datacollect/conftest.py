@@ -7,8 +7,8 @@ import pytest_asyncio
 
 from server.db import Database
 from server.db.embedded import EmbeddedPostgres
-from server.starting import Addresses, install_shared_schema
-from tests.conftest import Croft, new_database, small_config, start_croft
+from server.starting import Addresses
+from tests.conftest import Croft, new_database, new_installation, small_config, start_croft
 from tests.server.moving_in.datacollect.moving import Moved, move
 from tests.server.moving_in.datacollect.reference import Reference, fill, reference_database
 
@@ -39,9 +39,7 @@ async def house(cluster: EmbeddedPostgres) -> AsyncIterator[House]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def addresses(cluster: EmbeddedPostgres) -> Addresses:
     """An installation for the tests of a module."""
-    addresses = await new_database(cluster)
-    await install_shared_schema(addresses)
-    return addresses
+    return await new_installation(cluster)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

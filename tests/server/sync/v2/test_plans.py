@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from server.db import Connection, Scope
+from server.db import Scope
 from server.sync.v2 import queries
 from server.sync.v2.queries import Span, Wanted
+from tests.explaining import Explaining
 from tests.server.sync.conftest import AT, Log
 
 ROWS = 30_000
@@ -47,22 +48,6 @@ async def full(shared_log: Log) -> AsyncIterator[Log]:
         await db.execute("ANALYZE events, mentions, entities")
     yield shared_log
     await shared_log.empty()
-
-
-class Explaining:
-    """Takes the place of a connection: what is asked is explained and run, and the plan kept."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
-        self.plan = ""
-
-    async def fetch(self, sql: str, *values: Any) -> Any:
-        rows = await self._db.fetch(f"EXPLAIN ANALYZE {sql}", *values)
-        self.plan = "\n".join(row[0] for row in rows)
-        return await self._db.fetch(sql, *values)
-
-    async def fetchval(self, sql: str, *values: Any) -> Any:
-        return (await self.fetch(sql, *values))[0][0]
 
 
 def most_rows_read(plan: str) -> int:
