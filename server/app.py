@@ -15,6 +15,7 @@ from server.auth.tokens import Tokens
 from server.db import Database
 from server.db.pool import Limits
 from server.duplicates.finding import catch_up_aside
+from server.http.authentication import Authentication
 from server.http.endpoint import Serving
 from server.http.lane import Lane
 from server.http.load import Bounds, Load
@@ -97,7 +98,7 @@ def build_app(
 
     serving = Serving(
         database=database,
-        tokens=tokens,
+        authentication=Authentication(database, tokens),
         max_body=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
         public_url=settings.public_base_url,

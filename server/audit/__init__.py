@@ -1,5 +1,5 @@
-"""The record of administrative acts on the installation: who did what to whom, when, from where."""
+"""The record of administrative acts: who did what to whom, when, from where."""
 
-from server.audit.acts import record
+from server.audit.acts import Author, author_of, record
 
-__all__ = ["record"]
+__all__ = ["Author", "author_of", "record"]

@@ -5,15 +5,16 @@ from typing import Annotated
 
 import typer
 
+from server.audit import Author
 from server.auth.passwords import hash_password
 from server.cli.context import open_installation, tell
 from server.cli.tables import tell_table
 from server.users import queries
-from server.users.changes import Author, check_password_rules, get_user, update_user
+from server.users.changes import check_password_rules, get_user, update_user
 from server.users.memberships import memberships_of
 from server.users.model import Page, UserChange
 
-_AUTHOR = Author("command-line", session_id="", address="")
+_AUTHOR = Author("command-line")
 
 users_app = typer.Typer(help="List accounts and set their passwords.", no_args_is_help=True)
 

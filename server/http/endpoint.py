@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth.authentication import SESSION_PREFIX, Identity, bearer_token, identify
-from server.auth.queries import list_roles
-from server.auth.tokens import Tokens
+from server.auth.authentication import SESSION_PREFIX, Identity
+from server.auth.queries import list_rights
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
 from server.http.admission import Place
+from server.http.authentication import Authentication, credential_of
 from server.http.body import parse_body, parse_query, parse_upload, read_body
 from server.http.lane import Lane
 from server.http.load import LARGE_BODY, Bounds, HeldBody, Load
@@ -49,12 +49,12 @@ _WORTH_PACKING = 1024
 
 _NO_TRANSACTION = cast(Connection, None)
 
-NOBODY = Caller(account_id=0, email="", is_operator=False, session_id="")
+NOBODY = Caller(account="", account_id=0, email="", is_operator=False, session_id="", is_in_person=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What every endpoint needs: the database, the tokens, and the limits of a request.
+    """What every endpoint needs: the database, who finds out whose a request is, and the limits of a request.
 
     load: what of each tenant is under way. lane: where large requests are worked on; without it, where all are.
     on_write: is told of every tenant in whose scope something may have been written, after the commit.
@@ -62,7 +62,7 @@ class Serving:
     """
 
     database: Database
-    tokens: Tokens
+    authentication: Authentication
     max_body: int = 16 * 1024 * 1024
     timeout_seconds: float = 60.0
     public_url: str | None = None
@@ -94,7 +94,7 @@ class Endpoint:
         route = self._route
         hints = tenant_hints(request, route)
         identity = await self._identify(request, hints)
-        facts["account"] = identity.caller.account_id or ""
+        facts["account"] = identity.caller.account
         if hints or route.tenant == "none":
             self._admit(identity, named=bool(hints))
             self._count(request, identity.tenant)
@@ -177,15 +177,11 @@ class Endpoint:
     async def _identify(self, request: Request, hints: list[str]) -> Identity:
         if self._route.is_public:
             return Identity(NOBODY, None)
-        token = bearer_token(request.headers.get("authorization"))
-        async with self._serving.database.single() as db:
-            return await identify(
-                db,
-                self._serving.tokens,
-                token,
-                tenant=hints[0] if hints else None,
-                device_id=device_id(request),
-            )
+        return await self._serving.authentication.identify(
+            credential_of(request.headers.get("authorization")),
+            tenant=hints[0] if hints else None,
+            device_id=device_id(request),
+        )
 
     async def _check_one_tenant(self, request: Request, hints: list[str], identity: Identity) -> None:
         """Two names of one tenant are fine, its config id and its number for instance; two tenants are not."""
@@ -213,9 +209,10 @@ class Endpoint:
 
     async def _admit_anywhere(self, caller: Caller) -> None:
         """Refuses a caller who may do this in no tenant at all, while only the body could tell in which one."""
-        async with self._serving.database.shared(readonly=True) as db:
-            roles = await list_roles(db, caller.account_id)
-        if not any(is_allowed(replace(caller, role=role), self._route.permission) for role in [None, *roles]):
+        async with self._serving.database.single() as db:
+            held = await list_rights(db, caller.account_id)
+        everywhere = [replace(caller, rights=rights) for rights in (caller.rights, *held)]
+        if not any(is_allowed(each, self._route.permission) for each in everywhere):
             raise FORBIDDEN()
 
     def _check_tenant(self, identity: Identity, *, named: bool) -> None:
@@ -315,7 +312,7 @@ async def _no_transaction() -> AsyncIterator[Connection | None]:
 
 def _owner(identity: Identity) -> str:
     """Whose a body is, and the work on it."""
-    return _name_of(identity.tenant) if identity.tenant else f"account {identity.caller.account_id}"
+    return _name_of(identity.tenant) if identity.tenant else f"account {identity.caller.account}"
 
 
 def _name_of(tenant: Tenant) -> str:

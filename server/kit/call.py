@@ -12,22 +12,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `role` is the role in the tenant of the request, None where there is none.
+    """Who calls, and what has to be known to decide what he may do in the tenant of the request.
 
-    `account` names the account in logs and records; `device` is the device it says it is, or else its session.
+    account: how records name the caller: an account's number, which outlives a change of address, or `service:` and
+    the number of a service account.
+    account_id: the number of the account, 0 for a service account and for nobody.
+    role: the role in the tenant, None where there is none; rights: the permissions that it holds.
+    limited_to: the only permissions that this credential gives, None for one that is not limited.
+    is_in_person: the person signed in herself, by what only she knows: no key, app password or provider speaks for her.
+    lacks_second_factor: one is asked for here and was not shown. lacks_grant: an operator's, in a guarded tenant.
+    device: the device that it says it is, or else its session.
     """
 
+    account: str
     account_id: int
     email: str
     is_operator: bool
     session_id: str
     role: str | None = None
+    rights: frozenset[str] = frozenset()
+    limited_to: frozenset[str] | None = None
+    is_in_person: bool = True
+    lacks_second_factor: bool = False
+    lacks_grant: bool = False
     device: str = ""
 
     @property
-    def account(self) -> str:
-        """How records name the account: its number, which outlives a change of address."""
-        return str(self.account_id)
+    def is_outsider(self) -> bool:
+        """Whether it is an operator in a tenant that he is no member of."""
+        return self.is_operator and self.role is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import asyncpg
 
+from server.auth.authentication import caller_from
+from server.auth.queries import list_standings
 from server.db import Database
 from server.db.connection import Row
-from server.kit.call import Caller
 from server.live.hub import Hub
-from server.live.queries import list_standings
 from server.roles.decision import is_allowed
 from server.roles.permissions import Permission
 from server.tenants.model import SUSPENDED
@@ -46,10 +46,10 @@ async def _allowed(database: Database, asked: Iterable[tuple[str, int]]) -> set[
     pairs = list(asked)
     async with database.shared(readonly=True) as db:
         rows = await list_standings(db, [UUID(session) for session, _ in pairs], [tenant for _, tenant in pairs])
-    return {(str(row["session_id"]), row["tenant_id"]) for row in rows if _may_listen(row)}
+    return {(str(row["session_id"]), row["id"]) for row in rows if _may_listen(row)}
 
 
 def _may_listen(row: Row) -> bool:
-    is_operator = row["user_role"] == "ADMIN"
-    caller = Caller(0, "", is_operator=is_operator, session_id="", role=row["member_role"])
-    return is_allowed(caller, Permission.SYNC_PULL) and (is_operator or row["state"] != SUSPENDED)
+    caller = caller_from(row)
+    is_open = caller.is_operator or row["state"] != SUSPENDED
+    return is_open and not row["is_stale"] and is_allowed(caller, Permission.SYNC_PULL)

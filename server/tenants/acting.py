@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from server.audit import record
+from server.audit import Author, record
 from server.db import Connection
 from server.kit.call import Call
 
@@ -24,11 +24,9 @@ class Actor:
         kept: Mapping[str, Any] = {name: value for name, value in details.items() if value is not None}
         await record(
             db,
-            actor=self.account,
-            session_id=self.session_id,
-            address=self.address,
-            action=action,
-            subject=subject,
+            Author(self.account, self.session_id, self.address),
+            action,
+            subject,
             details=kept,
         )
 

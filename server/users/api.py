@@ -1,11 +1,12 @@
 """The endpoints of accounts: their administration by operators, and what everybody may see of himself."""
 
+from server.audit import author_of
 from server.auth.model import Message
 from server.auth.passwords import hash_password
 from server.db import Database
 from server.kit.call import Answer, Call
 from server.users import changes, queries
-from server.users.changes import Author, check_password_rules
+from server.users.changes import check_password_rules
 from server.users.memberships import memberships_of
 from server.users.model import User, UserAnswer, UserCreated, page_of
 
@@ -31,7 +32,7 @@ async def create_user(call: Call, *, database: Database, bcrypt_cost: int) -> An
     check_password_rules(call.body.password)
     password_hash = await hash_password(call.body.password, cost=bcrypt_cost)
     async with database.shared() as db:
-        user_id = await changes.create_user(db, _author(call), call.body, password_hash)
+        user_id = await changes.create_user(db, author_of(call), call.body, password_hash)
     return Answer(UserCreated(message="User created successfully", id=user_id), status=201)
 
 
@@ -42,13 +43,13 @@ async def update_user(call: Call, *, database: Database, bcrypt_cost: int) -> Me
         check_password_rules(call.body.password)
         password_hash = await hash_password(call.body.password, cost=bcrypt_cost)
     async with database.shared() as db:
-        await changes.update_user(db, _author(call), call.path["user"], call.body, password_hash)
+        await changes.update_user(db, author_of(call), call.path["user"], call.body, password_hash)
     return Message(message="User updated successfully")
 
 
 async def delete_user(call: Call) -> Message:
     """Deletes an account."""
-    await changes.delete_user(call.db, _author(call), call.path["user"])
+    await changes.delete_user(call.db, author_of(call), call.path["user"])
     return Message(message="User deleted successfully")
 
 
@@ -60,7 +61,3 @@ async def _answers(call: Call, users: list[User]) -> list[UserAnswer]:
         )
         for user in users
     ]
-
-
-def _author(call: Call) -> Author:
-    return Author(call.caller.account, call.caller.session_id, call.address)

@@ -1,10 +1,10 @@
 """Creating, changing and deleting accounts, each in an open transaction on the shared schema and on the record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from server.audit import record
+from server.audit import Author, record
 from server.auth.queries import delete_sessions
 from server.db import Connection
 from server.kit.numbers import whole_number
@@ -18,18 +18,6 @@ UNKNOWN_USER = ProblemKind("users.unknown", 404, "User not found")
 EMAIL_TAKEN = ProblemKind("users.email-taken", 409, "Another account has this e-mail address.")
 LAST_ADMIN = ProblemKind("users.last-admin", 409, "This is the last administrator: make another one first.")
 WEAK_PASSWORD = ProblemKind("users.weak-password", 422, "The password breaks a rule.")
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """On whose behalf accounts change, for the record: the account's number, its session, its address.
-
-    The number can also be a word, such as `command-line`; who has no session has an empty one.
-    """
-
-    account: str
-    session_id: str
-    address: str
 
 
 def check_password_rules(password: str) -> None:
@@ -138,12 +126,4 @@ def _differences(before: User, after: User) -> dict[str, Any]:
 
 
 async def _record(db: Connection, author: Author, action: str, user_id: int, details: Mapping[str, Any]) -> None:
-    await record(
-        db,
-        actor=author.account,
-        session_id=author.session_id,
-        address=author.address,
-        action=action,
-        subject=subject_of(user_id),
-        details=details,
-    )
+    await record(db, author, action, subject_of(user_id), details=details)

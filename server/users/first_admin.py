@@ -1,6 +1,6 @@
 """The first administrator, made when an installation has none."""
 
-from server.audit import record
+from server.audit import Author, record
 from server.audit.acts import SYSTEM
 from server.auth.passwords import hash_password
 from server.auth.queries import delete_sessions
@@ -27,9 +27,9 @@ async def ensure_admin(database: Database, email: str, password: str, *, cost: i
         await delete_sessions(db, user_id)
         await record(
             db,
-            actor=SYSTEM,
-            action="users.create",
-            subject=subject_of(user_id),
+            Author(SYSTEM),
+            "users.create",
+            subject_of(user_id),
             details={"email": email.strip(), "role": ADMIN},
         )
     return True

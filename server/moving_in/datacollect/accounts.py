@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from server.audit import record
+from server.audit import Author, record
 from server.db import Connection, Database, scoped
 from server.moving_in import queries
 from server.moving_in.datacollect import queries as other
@@ -31,7 +31,7 @@ from server.moving_in.datacollect.reasons import (
 from server.moving_in.datacollect.report import Finding, Heading, Report
 from server.tenants.model import Tenant
 from server.tenants.queries import put_settings
-from server.users.changes import Author, create_user
+from server.users.changes import create_user
 from server.users.model import ADMIN, NewUser, User, subject_of
 from server.users.queries import find_user_by_email, lock_accounts
 
@@ -187,9 +187,9 @@ class _Account:
             given = [{"tenantId": tenant_id, "role": numbers[tenant_id]} for tenant_id in sorted(added)]
             await record(
                 self.db,
-                actor=self.author.account,
-                action="users.update",
-                subject=subject_of(known.id),
+                self.author,
+                "users.update",
+                subject_of(known.id),
                 details={"memberships": {"added": given}},
             )
         if is_first:

@@ -4,6 +4,7 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from server.audit import Author
 from server.db import Database, scoped
 from server.moving_in import queries
 from server.moving_in.datacollect import comparing
@@ -20,7 +21,6 @@ from server.moving_in.datacollect.report import Finding, Heading, Report, counte
 from server.moving_in.datacollect.unexplained import entities_here, take_unexplained
 from server.tenants.model import ACTIVE
 from server.tenants.queries import count_entities, put_settings, set_entities_count, set_state
-from server.users.changes import Author
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class _Import:
 
     async def _take_accounts(self, users: Sequence[UserRow], rules: Rules) -> None:
         self._progress.begin("", "accounts", 0)
-        author = Author("command-line", session_id="", address="")
+        author = Author("command-line")
         await take_accounts(self._database, users, self._outcome.taken, rules, author, self._report)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from server.audit import record
+from server.audit import Author, record
 from server.db import Database
 from tests.conftest import Croft
 
@@ -24,9 +24,7 @@ async def acts(database: Database, subject: str) -> list[tuple[object, ...]]:
 async def test_act_says_who_did_what_to_whom_from_where(database: Database) -> None:
     details = {"name": "O'Brien ☃", "list": [1, None, {"deep": True}]}
     async with database.shared() as db:
-        await record(
-            db, actor="7", session_id="s1", address="::1", action="things.make", subject="thing:1", details=details
-        )
+        await record(db, Author("7", "s1", "::1"), "things.make", "thing:1", details=details)
     [act] = await acts(database, "thing:1")
     assert act[:4] == ("7", "s1", "::1", "things.make")
     assert json.loads(str(act[4])) == details
@@ -35,7 +33,7 @@ async def test_act_says_who_did_what_to_whom_from_where(database: Database) -> N
 async def test_act_that_is_rolled_back_leaves_no_trace(database: Database) -> None:
     async def fail_after_recording() -> None:
         async with database.shared() as db:
-            await record(db, actor="7", action="things.make", subject="thing:2")
+            await record(db, Author("7"), "things.make", "thing:2")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -45,5 +43,5 @@ async def test_act_that_is_rolled_back_leaves_no_trace(database: Database) -> No
 
 async def test_act_without_details_has_an_empty_object(database: Database) -> None:
     async with database.shared() as db:
-        await record(db, actor="system", action="things.end", subject="thing:3")
+        await record(db, Author("system"), "things.end", "thing:3")
     assert await acts(database, "thing:3") == [("system", "", "", "things.end", "{}")]

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
-from server.auth.tokens import Tokens
 from server.db import Database
 from server.http import problems, request_log
+from server.http.authentication import Authentication
 from server.http.connection import Connection
 from server.http.endpoint import Serving
 from server.http.path import endpoints, layers
@@ -52,7 +52,7 @@ async def _serve(
         method, "/", handler, Permission.PUBLIC, "Try", "tests", scope="none", tenant="none", body=body, **more
     )
     # No route that is open to anybody and has no scope asks for either.
-    serving = Serving(cast(Database, None), cast(Tokens, None))
+    serving = Serving(cast(Database, None), cast(Authentication, None))
     app = Starlette(routes=endpoints([route], serving), middleware=layers(RequestMetrics(CollectorRegistry()), ["*"]))
     config = uvicorn.Config(app, http=Hasty, ws="none", log_config=None)
     config.load()

@@ -7,15 +7,25 @@ import pytest
 from server.kit.call import Caller
 from server.kit.problem import Problem
 from server.roles.decision import is_allowed, require
-from server.roles.permissions import ROLES, Permission
+from server.roles.permissions import ROLES, Permission, rights_of
 from server.users.model import MemberRole
 
 # Without a mark: refused.   member of the tenant as …  admin  reviewer  collector  viewer  stranger
 TABLE = """
 public                                                     x       x         x        x        x
 signed-in                                                  x       x         x        x        x
+own-account                                                x       x         x        x        x
 tenants.manage                                             -       -         -        -        -
 users.manage                                               -       -         -        -        -
+installation.audit                                         -       -         -        -        -
+members.read                                               x       -         -        -        -
+members.manage                                             x       -         -        -        -
+roles.manage                                               x       -         -        -        -
+service-accounts.manage                                    x       -         -        -        -
+security.manage                                            x       -         -        -        -
+audit.read                                                 x       -         -        -        -
+persons.export                                             x       -         -        -        -
+persons.erase                                              x       -         -        -        -
 config.read                                                x       x         x        x        -
 config.write                                               x       -         -        -        -
 sync.push                                                  x       -         x        -        -
@@ -38,7 +48,15 @@ EXPECTED = {
 
 
 def somebody(*, operator: bool, role: str | None) -> Caller:
-    return Caller(account_id=7, email="who@croft.test", is_operator=operator, session_id="s", role=role)
+    return Caller(
+        account="7",
+        account_id=7,
+        email="who@croft.test",
+        is_operator=operator,
+        session_id="s",
+        role=role,
+        rights=rights_of(role, None),
+    )
 
 
 @pytest.mark.parametrize("permission", Permission)
