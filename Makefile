@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP = $$(test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python)
 PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check --root-user-action=ignore
 
-.PHONY: help run demo test check lint types floors tests bench crash fix lock clean
+.PHONY: help run demo test check lint types floors security audit tests bench crash fix lock clean
 
 help: ## Show this list
 	@echo "Croft: a schema-per-tenant sync server for offline-first field data"
@@ -36,7 +36,7 @@ demo: $(VENV)/.installed ## Play a story of two phones against the server that '
 
 test: check tests ## Everything that must hold before a change is merged
 
-check: lint types floors ## The fast static checks: style, types, floors
+check: lint types floors security ## The fast static checks: style, types, floors, security
 
 lint: $(VENV)/.developing
 	$(BIN)/ruff check .
@@ -47,6 +47,15 @@ types: $(VENV)/.developing
 
 floors: $(VENV)/.developing
 	$(BIN)/lint-imports --no-logo
+
+security: $(VENV)/.developing
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive server
+
+# Not part of check: it asks a database on the internet. What it could not look up fails it (--strict).
+audit: $(VENV)/.auditing ## Look up the locked dependencies among known vulnerabilities; needs the internet
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(AUDIT_OPTIONS) \
+		-r requirements.lock -r requirements-build.lock -r requirements-dev.lock \
+		|| { echo "Not clean: see above. AUDIT_OPTIONS='-s osv' asks another database." >&2; exit 1; }
 
 tests: $(VENV)/.developing ## Only the tests, in parallel; WORKERS=4 sets how many at once
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
@@ -71,12 +80,14 @@ REQUIREMENTS = $(BIN)/python .ci/requirements.py
 RUNNING = project.dependencies
 BUILDING = build-system.requires dependency-groups.build
 DEVELOPING = dependency-groups.dev
+AUDITING = dependency-groups.audit
 
 lock: $(VENV)/.developing ## Pin the dependencies of pyproject.toml anew; LOCK_OPTIONS=--upgrade takes newer versions
 	$(REQUIREMENTS) $(RUNNING) | $(COMPILE) --output-file requirements.lock -
 	$(REQUIREMENTS) $(BUILDING) | $(COMPILE) --constraint requirements.lock --output-file requirements-build.lock -
 	$(REQUIREMENTS) $(RUNNING) $(BUILDING) $(DEVELOPING) | $(COMPILE) --constraint requirements.lock \
 		--constraint requirements-build.lock --output-file requirements-dev.lock -
+	$(REQUIREMENTS) $(AUDITING) | $(COMPILE) --constraint requirements-dev.lock --output-file requirements-audit.lock -
 
 clean: ## Remove what can be made again: .venv, caches, builds; the database in .croft stays
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
@@ -94,6 +105,10 @@ $(VENV)/.locked: requirements.lock requirements-build.lock
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.auditing: $(VENV)/.developing requirements-audit.lock
+	@$(PIP_INSTALL) --require-hashes -r requirements-audit.lock
 	@touch $@
 
 $(VENV)/.developing: $(VENV)/.installed requirements-dev.lock

@@ -11,7 +11,12 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from server.auth.last_seen import LastSeen
+from server.auth.service_accounts import note_keys_seen
+from server.auth.sessions import Lifetimes, Sessions
+from server.auth.sessions.seeing import note_sessions_seen
 from server.auth.tokens import Tokens
+from server.conflicts.finding import note_conflicts
 from server.db import Database
 from server.db.pool import Limits
 from server.duplicates.finding import catch_up_aside
@@ -21,16 +26,27 @@ from server.http.lane import Lane
 from server.http.load import Bounds, Load
 from server.http.path import endpoints, layers
 from server.http.problems import answer_http_exception
+from server.kit.mail_server import CONSOLE, parse_smtp_url
 from server.live.live import Live, Timing
+from server.mail import Outbox, Sender
+from server.mail.console import ConsoleSender, NoSender
+from server.mail.smtp import SmtpSender
 from server.metrics.exposition import Exposition
 from server.metrics.live import gauge_listeners
 from server.metrics.requests import RequestMetrics
 from server.metrics.rooms import room_of
+from server.oidc.identification import TenantProviders
+from server.outbound import Guard, Outbound
+from server.outbound.addresses import networks_of
+from server.persons.retention import Retention
 from server.routes import Parts, routes
 from server.settings import Settings
 from server.tenants.catching_up import CatchingUp
 from server.tenants.counting import EntityCounts
 from server.tenants.model import Tenant
+from server.users import sweeping
+from server.users.mailing import Links, Mailing
+from server.vault import Keyring
 
 T = TypeVar("T")
 
@@ -49,6 +65,21 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def _here(database: Database, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     return await work(database)
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """The keys that seal the secrets kept in the database. Raises ValueError where there is none."""
+    if settings.encryption_key is None:
+        raise ValueError("ENCRYPTION_KEY is missing")
+    others = [key.get_secret_value() for key in settings.encryption_other_keys]
+    return Keyring(settings.encryption_key.get_secret_value(), others)
+
+
+def _mail_sender(settings: Settings) -> Sender:
+    url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+    if url == CONSOLE or (not url and settings.uses_embedded_postgres):
+        return ConsoleSender()
+    return SmtpSender(parse_smtp_url(url), settings.mail_from) if url else NoSender()
 
 
 def _database(settings: Settings, dsn: str, size: int) -> Database:
@@ -85,10 +116,28 @@ def build_app(
     exposition = Exposition(registry, database, *beside)
     if settings.jwt_secret is None:
         raise ValueError("JWT_SECRET is missing")
-    tokens = Tokens(settings.jwt_secret.get_secret_value())
+    tokens = Tokens(
+        settings.jwt_secret.get_secret_value(), [each.get_secret_value() for each in settings.jwt_other_secrets]
+    )
+    sessions = Sessions(
+        tokens,
+        Lifetimes(
+            access=timedelta(minutes=settings.access_token_minutes),
+            offline_days=settings.session_days,
+            most=timedelta(days=settings.session_most_days),
+        ),
+    )
+    sessions_seen = LastSeen(partial(note_sessions_seen, database))
+    keys_seen = LastSeen(partial(note_keys_seen, database))
+    keyring = keyring_of(settings)
+    guard = Guard(networks_of(settings.outbound_private_networks))
+    providers = TenantProviders(database, Outbound(guard), keyring, userinfo_issuers=settings.oidc_userinfo_issuers)
+    outbox = Outbox(_mail_sender(settings))
     counts = EntityCounts(database)
     duplicates = CatchingUp(lane.run if lane else partial(_here, database), catch_up_aside)
-    live = Live(database, direct or dsn, timing)
+    live = Live(
+        database, direct or dsn, timing, operators_need_second_factor=settings.operators_need_second_factor
+    )
     gauge_listeners(exposition.gauges, live.hub)
 
     def wrote(tenant: Tenant) -> None:
@@ -98,7 +147,14 @@ def build_app(
 
     serving = Serving(
         database=database,
-        authentication=Authentication(database, tokens),
+        authentication=Authentication(
+            database,
+            tokens,
+            sessions_seen=sessions_seen,
+            keys_seen=keys_seen,
+            providers=providers,
+            operators_need_second_factor=settings.operators_need_second_factor,
+        ),
         max_body=settings.max_body_bytes,
         timeout_seconds=settings.request_timeout_seconds,
         public_url=settings.public_base_url,
@@ -117,10 +173,12 @@ def build_app(
     )
     parts = Parts(
         database=database,
-        tokens=tokens,
+        sessions=sessions,
+        keyring=keyring,
+        mailing=Mailing(outbox, Links(settings.public_base_url)),
+        providers=providers,
         registry=registry,
         exposition=exposition,
-        session_lifetime=timedelta(days=settings.session_days),
         bcrypt_cost=settings.bcrypt_cost,
         clock_tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
         counts=counts,
@@ -137,7 +195,18 @@ def build_app(
             await running.enter_async_context(database)
             if lane is not None:
                 await running.enter_async_context(lane)
-            for work in (counts.run(), duplicates.run(), live.run(), exposition.run()):
+            works = (
+                counts.run(),
+                outbox.run(),
+                sweeping.run(database),
+                Retention(database, note_conflicts, wrote).run(),
+                sessions_seen.run(),
+                keys_seen.run(),
+                duplicates.run(),
+                live.run(),
+                exposition.run(),
+            )
+            for work in works:
                 await running.enter_async_context(_beside(work))
             yield
 

@@ -16,19 +16,20 @@ from pydantic import SecretStr
 
 from server.db.embedded import make_home
 from server.kit.passwords import password_problems
-from server.settings import JWT_SECRET_CHARACTERS, Settings, SettingsError
+from server.settings import ENCRYPTION_KEY_CHARACTERS, JWT_SECRET_CHARACTERS, Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
 SECRETS_FILE = "secrets.env"
 _PASSWORD_CHARACTERS = 20
+_LEAST_CHARACTERS = {"JWT_SECRET": JWT_SECRET_CHARACTERS, "ENCRYPTION_KEY": ENCRYPTION_KEY_CHARACTERS}
 
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
     """What to start with.
 
-    settings         with `admin_password` and `jwt_secret` filled in
+    settings         with `admin_password`, `jwt_secret` and `encryption_key` filled in
     password_is_new  the password was made just now: show it, once
     secrets_file     where what was made is kept; None when the database is not the embedded one
     """
@@ -47,16 +48,21 @@ class FirstRun:
         assert self.settings.jwt_secret is not None
         return self.settings.jwt_secret
 
+    @property
+    def encryption_key(self) -> SecretStr:
+        assert self.settings.encryption_key is not None
+        return self.settings.encryption_key
+
 
 def prepare_home(settings: Settings) -> FirstRun:
     """Make the home directory and the secrets that are missing; what is set in `settings` wins over what is kept.
 
-    With POSTGRES set nothing is made: both secrets must be set then, which `load_settings` sees to. Raises
+    With POSTGRES set nothing is made: all of them must be set then, which `load_settings` sees to. Raises
     SettingsError when the home cannot be used.
     """
     if not settings.uses_embedded_postgres:
-        if settings.admin_password is None or settings.jwt_secret is None:
-            raise SettingsError(["ADMIN_PASSWORD, JWT_SECRET: are required when POSTGRES is set"])
+        if None in (settings.admin_password, settings.jwt_secret, settings.encryption_key):
+            raise SettingsError(["ADMIN_PASSWORD, JWT_SECRET, ENCRYPTION_KEY: are required when POSTGRES is set"])
         return FirstRun(settings, password_is_new=False, secrets_file=None)
     home = settings.croft_home.absolute()
     try:
@@ -73,8 +79,9 @@ def _fill_in_secrets(settings: Settings, path: Path) -> FirstRun:
     made: dict[str, str] = {}
     if settings.admin_password is None and "ADMIN_PASSWORD" not in kept:
         made["ADMIN_PASSWORD"] = _make_password()
-    if settings.jwt_secret is None and "JWT_SECRET" not in kept:
-        made["JWT_SECRET"] = secrets.token_urlsafe(48)
+    for name in _LEAST_CHARACTERS:
+        if getattr(settings, name.lower()) is None and name not in kept:
+            made[name] = secrets.token_urlsafe(48)
     if made:
         _write_secrets(path, kept | made)
     known = kept | made
@@ -82,6 +89,7 @@ def _fill_in_secrets(settings: Settings, path: Path) -> FirstRun:
         update={
             "admin_password": settings.admin_password or SecretStr(known["ADMIN_PASSWORD"]),
             "jwt_secret": settings.jwt_secret or SecretStr(known["JWT_SECRET"]),
+            "encryption_key": settings.encryption_key or SecretStr(known["ENCRYPTION_KEY"]),
         }
     )
     return FirstRun(filled, password_is_new="ADMIN_PASSWORD" in made, secrets_file=path)
@@ -129,8 +137,9 @@ def _problems_of(kept: dict[str, str]) -> list[str]:
     problems = []
     if "ADMIN_PASSWORD" in kept:
         problems += [f"ADMIN_PASSWORD: {problem}" for problem in password_problems(kept["ADMIN_PASSWORD"])]
-    if len(kept.get("JWT_SECRET", "-" * JWT_SECRET_CHARACTERS)) < JWT_SECRET_CHARACTERS:
-        problems.append(f"JWT_SECRET: must be at least {JWT_SECRET_CHARACTERS} characters")
+    for name, least in _LEAST_CHARACTERS.items():
+        if name in kept and len(kept[name]) < least:
+            problems.append(f"{name}: must be at least {least} characters")
     return problems
 
 

@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from server.kit.mail_server import CONSOLE, domain_of, parse_smtp_url
 from server.kit.passwords import password_problems
 
 JWT_SECRET_CHARACTERS = 32
+ENCRYPTION_KEY_CHARACTERS = 32
 METRICS_TOKEN_CHARACTERS = 16
 PRODUCTION_BCRYPT_COST = 10
 
@@ -24,6 +26,9 @@ _HOST = re.compile(r"[a-z0-9._-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?")
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """A list, in the environment written with commas."""
+
+SecretNames = Annotated[tuple[SecretStr, ...], NoDecode]
+"""A list of secrets, in the environment written with commas."""
 
 
 class SettingsError(Exception):
@@ -51,7 +56,8 @@ class Settings(BaseSettings):
     )
     postgres_direct: SecretStr | None = Field(
         None,
-        description="Address of the same database past any PgBouncer, for migrations and LISTEN. "
+        description="Address of the same database past any PgBouncer, for migrations, commands and LISTEN. Where "
+        "commands are given it may lead to another login, as deploy/runbooks/managed-postgresql.md says. "
         "Default: the value of POSTGRES.",
     )
     postgres_pool_size: int = Field(
@@ -94,15 +100,45 @@ class Settings(BaseSettings):
     )
     admin_password: SecretStr | None = Field(
         None,
-        description="Password of the first administrator: 8 characters or more and at most 72 bytes, with an "
-        "upper-case and a lower-case letter, a digit and a special character. Required with POSTGRES; without it, one "
-        "is made at the first start, shown once and kept in CROFT_HOME/secrets.env.",
+        description="Password of the first administrator: 8 characters or more, with an upper-case and a lower-case "
+        "letter, a digit and a special character, and none that is guessed early on. Required with POSTGRES; without "
+        "it, one is made at the first start, shown once and kept in CROFT_HOME/secrets.env.",
     )
     jwt_secret: SecretStr | None = Field(
         None,
         description=f"Key that signs the access tokens: at least {JWT_SECRET_CHARACTERS} random characters, the same "
-        "on every server process; changing it ends every session. Required with POSTGRES; without it, one is made at "
-        "the first start and kept in CROFT_HOME/secrets.env. Make one with: openssl rand -base64 48",
+        "on every server process. To change it while everybody stays signed in, see "
+        "deploy/runbooks/changing-keys.md. Required with POSTGRES; without it, one is made at the first start and kept "
+        "in CROFT_HOME/secrets.env. Make one with: openssl rand -base64 48",
+    )
+    jwt_other_secrets: SecretNames = Field(
+        (),
+        description="Further keys, separated by commas, whose access tokens are accepted and that sign none: earlier "
+        "values of JWT_SECRET, or the next one.",
+    )
+    encryption_key: SecretStr | None = Field(
+        None,
+        description="Key that encrypts the secrets kept in the database, such as passwords of external systems: at "
+        f"least {ENCRYPTION_KEY_CHARACTERS} random characters, the same on every server process. Keep a copy away from "
+        "the database's backups: without it these secrets have to be entered again. To change it, see "
+        "deploy/runbooks/changing-keys.md. Required with POSTGRES; without it, one is made at the first start and kept "
+        "in CROFT_HOME/secrets.env. Make one with: openssl rand -base64 48",
+    )
+    encryption_other_keys: SecretNames = Field(
+        (),
+        description="Earlier values of ENCRYPTION_KEY, separated by commas, that still open what was encrypted with "
+        "them and encrypt nothing new. `croft secrets status` tells which of them are still needed.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server that sends invitations and password resets: smtp://user:password@mail.example.org:587 "
+        "(with STARTTLS) or smtps://user:password@mail.example.org. A relay of your own network without TLS and "
+        "password: smtp://relay.example.org:25?tls=off. The word console, and the default without POSTGRES: mails are "
+        "shown in the log, for development; who reads it can use the links in them. Default with POSTGRES: no mails.",
+    )
+    mail_from: str = Field(
+        "Croft <croft@localhost>",
+        description="Sender of these mails, such as Croft <croft@example.org>. To be set with SMTP_URL.",
     )
     public_base_url: str | None = Field(
         None,
@@ -125,6 +161,18 @@ class Settings(BaseSettings):
         ("127.0.0.1",),
         description="Addresses or networks of reverse proxies, separated by commas, whose X-Forwarded-For and "
         "X-Forwarded-Proto headers are believed. The word none: nobody's.",
+    )
+    outbound_private_networks: Names = Field(
+        (),
+        description="Networks, separated by commas, that organizations may make this server speak to although they are "
+        "not on the public Internet, such as 10.20.0.0/16 for a sign-in service of your own. Everything that can be "
+        "reached there then is within reach of whoever administers an organization. The word none: no network.",
+    )
+    oidc_userinfo_issuers: Names = Field(
+        (),
+        description="Issuers of sign-in services, separated by commas and written as they write themselves, whose "
+        "opaque tokens may be checked by asking for userinfo. That does not prove that a token was meant for this "
+        "server: any application that somebody signed in to could use it here. The word none: no issuer.",
     )
     croft_home: Path = Field(
         Path(".croft"), description="Directory of what the server keeps beside the database: the embedded PostgreSQL "
@@ -165,7 +213,24 @@ class Settings(BaseSettings):
         900, ge=0, description="How far ahead of the server a device's clock may be, in seconds, before its events are "
         "ordered by their arrival instead.",
     )  # fmt: skip
-    session_days: int = Field(30, ge=1, le=3650, description="Days until a login has to be repeated.")
+    session_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        description="Days that a session lasts without being renewed, and so a phone may be offline, unless a tenant "
+        "of the account says less; then a login is asked for. Old clients cannot renew theirs.",
+    )
+    session_most_days: int = Field(
+        365, ge=1, le=3650, description="Days after which a login has to be repeated, however often it was renewed."
+    )
+    access_token_minutes: int = Field(
+        10, ge=1, le=1440, description="Minutes until clients that renew their sessions have to do so."
+    )
+    operators_need_second_factor: bool = Field(
+        False,
+        description="Whether operators have to show a second factor. One who has none can sign in and set it up, and "
+        "do nothing else until then.",
+    )
     bcrypt_cost: int = Field(
         12, ge=4, le=20, description="Work factor of password hashes, at least 10: each step doubles a login's time."
     )
@@ -196,7 +261,19 @@ class Settings(BaseSettings):
         """Where migrations and LISTEN connect; None with the embedded database."""
         return self.postgres_direct or self.postgres
 
-    @field_validator("allowed_hosts", "cors_origins", "trusted_proxies", mode="before")
+    @field_validator("jwt_other_secrets", "encryption_other_keys", mode="before")
+    @classmethod
+    def _split_keys_at_commas(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @field_validator(
+        "allowed_hosts",
+        "cors_origins",
+        "trusted_proxies",
+        "outbound_private_networks",
+        "oidc_userinfo_issuers",
+        mode="before",
+    )
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str) and value.strip().lower() == "none":
@@ -226,8 +303,9 @@ class Settings(BaseSettings):
 
     @field_validator("admin_password")
     @classmethod
-    def _is_strong(cls, value: SecretStr | None) -> SecretStr | None:
-        problems = password_problems(value.get_secret_value()) if value is not None else []
+    def _is_strong(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+        about = [known.data.get("admin_email", "")]
+        problems = password_problems(value.get_secret_value(), about=about) if value is not None else []
         if problems:
             raise ValueError("; ".join(problems))
         return value
@@ -239,11 +317,38 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {JWT_SECRET_CHARACTERS} characters")
         return value
 
+    @field_validator("encryption_key")
+    @classmethod
+    def _is_long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_key(value)
+        return value
+
+    @field_validator("jwt_other_secrets", "encryption_other_keys")
+    @classmethod
+    def _are_long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            _check_key(key)
+        return value
+
     @field_validator("metrics_token")
     @classmethod
     def _is_not_guessable(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < METRICS_TOKEN_CHARACTERS:
             raise ValueError(f"must be at least {METRICS_TOKEN_CHARACTERS} characters")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value() != CONSOLE:
+            parse_smtp_url(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, value: str) -> str:
+        domain_of(value)
         return value
 
     @field_validator("public_base_url")
@@ -263,7 +368,7 @@ class Settings(BaseSettings):
             raise ValueError(f"must hold host names without a scheme or path, not {', '.join(wrong)}")
         return hosts
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_private_networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         wrong = [each for each in value if not _is_network(each)]
@@ -335,13 +440,17 @@ def _read_variables(environ: Mapping[str, str], env_file: Path | None) -> dict[s
     return {name: value for name, value in variables.items() if name in known}
 
 
+_MAKE_ONE = "; make one with: openssl rand -base64 48"
+_REQUIRED_WITH_POSTGRES = {"admin_password": "", "jwt_secret": _MAKE_ONE, "encryption_key": _MAKE_ONE}
+
+
 def _missing_secrets(values: Mapping[str, str]) -> list[str]:
     if "postgres" not in values:
         direct = "POSTGRES_DIRECT: is set, but POSTGRES is not"
         return [direct] if "postgres_direct" in values else []
     return [
-        f"{name.upper()}: is required when POSTGRES is set"
-        for name in ("admin_password", "jwt_secret")
+        f"{name.upper()}: is required when POSTGRES is set{how}"
+        for name, how in _REQUIRED_WITH_POSTGRES.items()
         if name not in values
     ]
 
@@ -359,6 +468,14 @@ def _cheap_hashes(values: Mapping[str, str]) -> list[str]:
 def _problem_line(location: tuple[int | str, ...], message: str) -> str:
     text = message.removeprefix("Value error, ")
     return f"{str(location[0]).upper()}: {text[:1].lower()}{text[1:]}"
+
+
+def _check_key(key: SecretStr) -> None:
+    text = key.get_secret_value()
+    if len(text) < ENCRYPTION_KEY_CHARACTERS:
+        raise ValueError(f"must be at least {ENCRYPTION_KEY_CHARACTERS} characters")
+    if "," in text or text != text.strip():
+        raise ValueError("must hold no comma and no blank at its ends: it could not become one of several keys")
 
 
 def _check_postgres_address(value: str) -> None:

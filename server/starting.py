@@ -16,9 +16,9 @@ import asyncpg
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from server.app import build_app
+from server.app import build_app, keyring_of
 from server.db import Database
-from server.db.installation import install, login_of, pending_shared_migrations
+from server.db.installation import install, login_of, pending_shared_migrations, weaknesses
 from server.db.migrations import tenant_migrations
 from server.db.pool import Limits
 from server.health.cluster import check_cluster
@@ -26,6 +26,7 @@ from server.health.queries import list_tenants_behind
 from server.http.accepting import Loads, Sharing
 from server.http.admission import MOST_HEADER_BYTES
 from server.http.connection import Connection
+from server.keys.noting import note_keys
 from server.settings import Settings
 from server.sync.epoch import follow_cluster
 from server.tenants.migrating import migrate_tenants
@@ -91,9 +92,13 @@ async def prepare(settings: Settings, addresses: Addresses, *, migrate: bool) ->
             if pending := await pending_shared_migrations(db):
                 raise NotInstalled(pending)
             behind = await list_tenants_behind(db, tenant_migrations()[-1].id)
+            weak = await weaknesses(db)
+        for weakness in weak:
+            log.warning("%s", weakness)
         if behind:
             log.warning("%d tenants are not served until `croft migrate` ran: %s.", len(behind), ", ".join(behind))
         await check_cluster(database, follow_cluster)
+        await note_keys(database, keyring_of(settings))
         return Prepared(await _ensure_admin(settings, database), behind)
 
 

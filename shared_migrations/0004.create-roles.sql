@@ -11,22 +11,25 @@ ALTER TABLE tenants
 -- Roles that an organization made for itself, beside the built-in ones.
 CREATE TABLE tenant_roles (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
-    name text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL CHECK (lower(name) NOT IN ('admin', 'reviewer', 'collector', 'viewer')),
     description text NOT NULL DEFAULT '',
     permissions text[] NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, name)
 );
 
+CREATE UNIQUE INDEX tenant_roles_name ON tenant_roles (tenant_id, lower(name));
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenant_roles TO :"serving";
 
 ALTER TABLE memberships DROP CONSTRAINT memberships_role_check;
 
--- For how long an operator may see the data of a guarded tenant, and why. A row stays when its time is over.
+-- For how long an operator may see the data of a guarded tenant, and why. A row stays when its time is over, and when
+-- the operator is gone.
 CREATE TABLE break_glass (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
-    user_id bigint NOT NULL REFERENCES users ON DELETE CASCADE,
+    user_id bigint REFERENCES users ON DELETE SET NULL,
     reason text NOT NULL,
     granted_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,

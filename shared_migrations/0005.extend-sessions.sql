@@ -1,9 +1,11 @@
 -- A password for one device, made by the server and good for syncing alone. Only its digest is kept.
+-- second_factor: whoever made it had shown one, so it counts where one is asked for.
 CREATE TABLE app_passwords (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id bigint NOT NULL REFERENCES users ON DELETE CASCADE,
     name text NOT NULL,
     digest bytea NOT NULL UNIQUE,
+    second_factor boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
     last_used_at timestamptz

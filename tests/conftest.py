@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from server.app import keyring_of
 from server.db.embedded import EmbeddedPostgres
 from server.settings import Settings
 from server.starting import Addresses, install_shared_schema, running_server
@@ -32,12 +33,17 @@ def settings_for_tests(**changes: Any) -> Settings:
         "admin_email": ADMIN_EMAIL,
         "admin_password": SecretStr(PASSWORD),
         "jwt_secret": SecretStr("a secret of the tests that is long enough"),
+        "encryption_key": SecretStr("an encryption key of the tests that is long enough"),
         "metrics_token": SecretStr(METRICS_TOKEN),
         "bcrypt_cost": 4,
         "port": 0,
         **changes,
     }
     return Settings(**values)
+
+
+KEYRING = keyring_of(settings_for_tests())
+"""What servers under test seal secrets with."""
 
 
 @pytest.fixture(scope="session")

@@ -109,6 +109,7 @@ def settings_of(given: Mapping[str, str]) -> dict[str, str]:
         "ADMIN_EMAIL": "admin@croft.test",
         "ADMIN_PASSWORD": "Correct-Horse-7",
         "JWT_SECRET": "a secret of the tests that is long enough",
+        "ENCRYPTION_KEY": "an encryption key of the tests that is long enough",
         "BCRYPT_COST": "10",
         **given,
     }

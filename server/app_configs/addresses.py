@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from server.app_configs.secret_keys import is_secret_key, plain
+from server.kit.secret_keys import is_secret_key, plain
 
 _ADDRESS_WORDS = (
     "url",

@@ -6,7 +6,8 @@ from typing import Any
 import segno
 
 from server.app_configs.model import AppConfig
-from server.app_configs.secret_keys import is_secret_key, plain
+from server.kit.secret_keys import is_secret_key, plain
+from server.vault import key_id_of
 
 _QR_PIXELS = 360
 _QR_BORDER = 4  # modules; the quiet zone that the standard asks for
@@ -31,7 +32,7 @@ _SIGN_IN_ENDINGS = ("url", "uri", "endpoint")
 
 
 def public_artifact(config: AppConfig, *, artifact_id: str, sync_server_url: str) -> dict[str, Any]:
-    """The config as phones read it, without any secret and without seed data.
+    """The config as phones read it, without any secret, sealed or not, and without seed data.
 
     Every key is always there, because apps store the artifact under a schema that demands them. Of externalSync only
     the type is told, of authConfigs what signing in needs; other parts of the config stay on the server. The forms
@@ -47,7 +48,9 @@ def public_artifact(config: AppConfig, *, artifact_id: str, sync_server_url: str
         "entityForms": config.document["entityForms"],
         "entityData": [],
         "externalSync": _public_external_sync(config.document["externalSync"]),
-        "authConfigs": [_public_auth_config(auth) for auth in config.document["authConfigs"]],
+        "authConfigs": [
+            _public_auth_config(auth) for auth in config.document["authConfigs"] if not key_id_of(auth["type"])
+        ],
         "syncServerUrl": sync_server_url,
     }
 
@@ -66,7 +69,7 @@ def qr_png(url: str) -> bytes:
 
 def _public_external_sync(external_sync: dict[str, Any]) -> dict[str, Any]:
     kind = external_sync.get("type")
-    return {"type": kind} if isinstance(kind, str) else {}
+    return {"type": kind} if isinstance(kind, str) and not key_id_of(kind) else {}
 
 
 def _public_auth_config(auth: dict[str, Any]) -> dict[str, Any]:
@@ -80,4 +83,4 @@ def _is_public(key: str, value: Any) -> bool:
     if is_secret_key(key) or not (name in _SIGN_IN_FIELDS or name.endswith(_SIGN_IN_ENDINGS)):
         return False
     values = value if isinstance(value, list) else [value]
-    return all(isinstance(each, str | int | float) for each in values)
+    return all(isinstance(each, str | int | float) and not key_id_of(str(each)) for each in values)

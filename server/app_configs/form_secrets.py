@@ -1,4 +1,4 @@
-"""Secrets in forms. Everybody who has an artifact's address reads the forms in it, so there must be none."""
+"""Secrets in forms and in the texts at the top of a config: everybody who has an artifact's address reads them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,15 +6,24 @@ from typing import Any
 
 from server.app_configs.addresses import holds_secret
 from server.app_configs.credentials import holds_credential
-from server.app_configs.secret_keys import is_secret_key
+from server.app_configs.secrets import PUBLIC_TEXTS
 from server.kit.problem import FieldError
+from server.kit.secret_keys import is_secret_key
 
 _MESSAGE = "a form is public: it must not hold a secret"
+_TEXT_MESSAGE = "everybody reads this text: it must not hold a secret"
 # The innermost braces only: looking past the next opening ones would take time that grows with the square of the text.
 _TEMPLATE = re.compile(r"\{\{(?:(?!\{\{).)*?\}\}", re.DOTALL)
 _NOTHING = frozenset({"", "basic", "bearer"})
 _TRANSLATIONS = frozenset({"i18n", "translations"})
 _WORDS_OF_COMPONENTS = frozenset({"key", "label", "name", "title", "type"})
+
+
+def public_text_errors(document: Any) -> Iterator[FieldError]:
+    """Every text at the top that holds a credential. The document's shape may be wrong."""
+    for key, value in document.items() if isinstance(document, dict) else ():
+        if key in PUBLIC_TEXTS and isinstance(value, str) and holds_credential(value):
+            yield FieldError(key, _TEXT_MESSAGE)
 
 
 def form_secret_errors(document: Any) -> Iterator[FieldError]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from server.app_configs.form_secrets import form_secret_errors
+from server.app_configs.form_secrets import form_secret_errors, public_text_errors
 from server.app_configs.mistakes import summary_of
 from server.app_configs.references import reference_errors
 from server.app_configs.shape import number_to_text, shape_errors, size_errors
@@ -17,13 +17,21 @@ INVALID = ProblemKind("app-configs.invalid", 422, "The app config has mistakes."
 _SERVER_MADE = frozenset({"artifactId", "syncServerUrl"})
 
 
+_EVERYBODY = frozenset({"user", "*"})
+"""What configs call the role that everybody has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A kind of entity. `depends_on` is the name of the form whose entities hold these as members."""
+    """A kind of entity. `depends_on` is the name of the form whose entities hold these as members.
+
+    `roles` are those whose members may submit and see such entities, besides administrators; empty for everybody.
+    """
 
     name: str
     title: str
     depends_on: str | None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,21 @@ class Duplicates:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """After how many days without a change the persons of a form are erased, by the form's name, and after how many
+    entries of the quarantine and of the devices' audit log are deleted. None, and a form that is absent: never.
+    """
+
+    forms: Mapping[str, int]
+    quarantine_days: int | None
+    device_audit_days: int | None
+
+    def __bool__(self) -> bool:
+        """Whether anything ever goes."""
+        return bool(self.forms or self.quarantine_days or self.device_audit_days)
+
+
+@dataclass(frozen=True, slots=True)
 class AppConfig:
     """A valid app config.
 
@@ -71,6 +94,7 @@ class AppConfig:
     seeds: tuple[SeedRow, ...]
     duplicates: Duplicates
     custom_event_types: tuple[str, ...]
+    retention: Retention
     document: dict[str, Any]
 
 
@@ -81,7 +105,8 @@ def read_config(document: Any, *, known_rows: Container[str] = ()) -> AppConfig:
     `known_rows` are ids of rows of earlier versions: rows may have them as parents though they are not in this one.
     """
     check_sizes(document)
-    _refuse(chain(shape_errors(document), reference_errors(document, known_rows), form_secret_errors(document)))
+    secrets = chain(form_secret_errors(document), public_text_errors(document))
+    _refuse(chain(shape_errors(document), reference_errors(document, known_rows), secrets))
     return _config(_normal_form(document))
 
 
@@ -138,18 +163,30 @@ def _config(document: dict[str, Any]) -> AppConfig:
         seeds=tuple(_seed_rows(document["entityData"])),
         duplicates=_duplicates(document.get("duplicates") or {}),
         custom_event_types=tuple(document.get("customEventTypes") or ()),
+        retention=_retention(document.get("retention") or {}),
         document=document,
     )
 
 
 def _form(form: dict[str, Any]) -> Form:
-    return Form(name=form["name"], title=form["title"], depends_on=form.get("dependsOn") or None)
+    roles = tuple(dict.fromkeys(form.get("roles") or ()))
+    return Form(
+        name=form["name"],
+        title=form["title"],
+        depends_on=form.get("dependsOn") or None,
+        roles=() if _EVERYBODY.intersection(name.casefold() for name in roles) else roles,
+    )
 
 
 def _seed_rows(sections: list[dict[str, Any]]) -> Iterator[SeedRow]:
     for section in sections:
         for row in section["data"]:
             yield SeedRow(section["name"], row.get("id") or None, row.get("parentId") or None, row)
+
+
+def _retention(retention: dict[str, Any]) -> Retention:
+    forms = {name: form["days"] for name, form in (retention.get("forms") or {}).items()}
+    return Retention(forms, retention.get("quarantineDays"), retention.get("deviceAuditDays"))
 
 
 def _duplicates(duplicates: dict[str, Any]) -> Duplicates:

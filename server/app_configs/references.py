@@ -25,6 +25,9 @@ BUILT_IN_EVENT_TYPES = frozenset(
     }
 )
 
+TYPES = frozenset({"individual", "group"})
+"""Under which records count that name no form."""
+
 _LONGEST_DRAWN_CIRCLE = 20
 
 
@@ -46,6 +49,7 @@ def reference_errors(document: Any, known_rows: Container[str] = ()) -> Iterator
     yield from _reserved_row_keys(rows, forms)
     yield from _duplicate_rules(document, forms)
     yield from _custom_event_types(document)
+    yield from _retained_forms(document, forms)
     yield from _addresses_with_secrets(document)
 
 
@@ -158,6 +162,16 @@ def _duplicate_rules(document: Mapping[str, Any], forms: list[_FormRef]) -> Iter
         form = rule.get("form")
         if isinstance(form, str) and form not in names:
             yield FieldError(f"duplicates.rules[{index}].form", f"there is no form {form!r}")
+
+
+def _retained_forms(document: Mapping[str, Any], forms: list[_FormRef]) -> Iterator[FieldError]:
+    """A retention time for a form that is not there would keep for ever what somebody believes to be erased."""
+    retention = document.get("retention")
+    retained = retention.get("forms") if isinstance(retention, dict) else None
+    known = {form.name for form in forms} | TYPES
+    for name in retained if isinstance(retained, dict) else ():
+        if name not in known:
+            yield FieldError(f"retention.forms.{name}", f"there is no form {name!r}")
 
 
 def _custom_event_types(document: Mapping[str, Any]) -> Iterator[FieldError]:

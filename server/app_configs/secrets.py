@@ -3,7 +3,8 @@
 What is secret is decided by keys (`secret_keys`), anywhere in the config but in entityForms and entityData, which hold
 questions and records. Everything below a secret key is secret (`credentials`), and so is the value of a named pair
 (`extraFields: [{"name": "password", "value": …}]`). A text that is an authorization (`Bearer …`) is secret under any
-key. Empty texts, null, true and false are no secrets.
+key, and so is one that was sealed. Empty texts, null, true and false are no secrets, and neither are the texts at the
+top that everybody reads.
 """
 
 from collections import defaultdict
@@ -14,9 +15,10 @@ from typing import Any
 from server.app_configs.addresses import is_address_key, is_url
 from server.app_configs.credentials import holds_credential, is_authorization
 from server.app_configs.mistakes import summary_of
-from server.app_configs.secret_keys import is_secret_key, plain
 from server.kit.problem import FieldError, ProblemKind
+from server.kit.secret_keys import is_secret_key, plain
 from server.kit.strict_json import canonical_json
+from server.vault import key_id_of
 
 MASK = "••••••••"
 
@@ -25,6 +27,7 @@ MASK_WITHOUT_SECRET = ProblemKind(
 )
 
 FREE_OF_SECRETS = frozenset({"entityForms", "entityData"})
+PUBLIC_TEXTS = frozenset({"id", "name", "description", "version", "url"})
 _PAIR_NAMES = ("name", "key", "field", "label", "id")
 _PAIR_VALUES = frozenset({"value", "values", "default", "defaultValue"})
 _BESIDE_A_NAME = _PAIR_VALUES | {"label", "title"}
@@ -34,11 +37,24 @@ _SELF_CONTAINED = frozenset({"externalSync", "authConfigs"})
 
 
 def mask(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The same document with MASK in place of each secret. Forms and seed data are shared with the argument."""
+    """The same document with MASK in place of each secret. Forms and seed data are shared with the argument.
+
+    Secrets may be sealed or not; no key is needed.
+    """
+    return change_secrets(document, lambda _: MASK)
+
+
+def change_secrets(document: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """The same document with what `change` makes of each secret. Forms and seed data are shared with the argument."""
     return {
-        key: value if key in FREE_OF_SECRETS else _masked(value, _Place().below({}, key))
+        key: value if is_public(key, value) else _changed(value, _Place().below({}, key), change)
         for key, value in document.items()
     }
+
+
+def is_public(key: str, value: Any) -> bool:
+    """Whether what stands under this key at the top of a config holds no secrets."""
+    return key in FREE_OF_SECRETS or (key in PUBLIC_TEXTS and isinstance(value, str))
 
 
 def restore_masked(new: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +93,7 @@ class _Place:
 
     def hides(self, value: Any) -> bool:
         """Whether a text or number that stands here is secret."""
-        if self.secret or self.name == "key":
+        if self.secret or self.name == "key" or (isinstance(value, str) and key_id_of(value)):
             return True
         if self.name.startswith("oauth"):
             return not is_address_key(self.name) and not (isinstance(value, str) and is_url(value))
@@ -86,12 +102,12 @@ class _Place:
         return holds_credential(value) or (is_authorization(value) and self.name not in _WORDS_FOR_PEOPLE)
 
 
-def _masked(value: Any, place: _Place) -> Any:
+def _changed(value: Any, place: _Place, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _masked(inner, place.below(value, key)) for key, inner in value.items()}
+        return {key: _changed(inner, place.below(value, key), change) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(inner, place) for inner in value]
-    return MASK if _can_be_secret(value) and place.hides(value) else value
+        return [_changed(inner, place, change) for inner in value]
+    return change(value) if _can_be_secret(value) and place.hides(value) else value
 
 
 def _can_be_secret(value: Any) -> bool:

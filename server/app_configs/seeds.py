@@ -10,13 +10,14 @@ Rows of a form on which another form depends, and rows that are some row's paren
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from server.app_configs.model import AppConfig, SeedRow
+from server.entities.erasing import fields_without
 from server.kit.clock import MILLISECOND, iso_ms
 from server.kit.strict_json import canonical_json
 
@@ -48,6 +49,48 @@ def seed_events(config: AppConfig, *, at: datetime, user_id: str) -> list[dict[s
     for place, event in enumerate(events):
         event |= {"timestamp": iso_ms(first + MILLISECOND * place), "userId": user_id, "syncLevel": _SYNCED}
     return events
+
+
+def without_persons(document: dict[str, Any], persons: Collection[str]) -> dict[str, Any]:
+    """The document of a config without what its rows say of the persons; itself where they say nothing.
+
+    A person's own row keeps its place in the file, so that a later upload or a roll-back finds it again. A row that had
+    no id has from now on that which was derived from what it said.
+    """
+    sections = document.get("entityData") or []
+    rows = tuple(
+        SeedRow(section["name"], row.get("id") or None, row.get("parentId") or None, row)
+        for section in sections
+        for row in section["data"]
+    )
+    left = [_row_without(row, guid, persons) for row, guid in _with_guids(rows)]
+    if all(each is row.fields for each, row in zip(left, rows, strict=True)):
+        return document
+    rest = iter(left)
+    return {**document, "entityData": [{**each, "data": [next(rest) for _ in each["data"]]} for each in sections]}
+
+
+def rows_of(document: dict[str, Any], guid: str) -> list[dict[str, Any]]:
+    """The rows of a config's document that stand for the entity, each with its form as {form, row}."""
+    rows = tuple(
+        SeedRow(section["name"], row.get("id") or None, None, row)
+        for section in document.get("entityData") or []
+        for row in section["data"]
+    )
+    return [{"form": row.form, "row": row.fields} for row, own in _with_guids(rows) if own == guid]
+
+
+def guid_of_creation(guid: str) -> str:
+    """The guid of the event that creates a row's entity."""
+    return _derived("create", guid)
+
+
+def _row_without(row: SeedRow, guid: str, persons: Collection[str]) -> Mapping[str, Any]:
+    if guid in persons:
+        bare = {"id": guid} | ({"parentId": row.parent_id} if row.parent_id else {})
+        return row.fields if row.fields == bare else bare
+    left = fields_without(row.fields, persons)
+    return left if left is row.fields else {**left, "id": guid}
 
 
 def _seeds(config: AppConfig) -> Iterator[_Seed]:
@@ -103,7 +146,7 @@ def _create(seed: _Seed) -> dict[str, Any]:
         data["parentGuid"] = seed.row.parent_id
     data |= {"entityName": seed.row.form, "name": _name(seed)}
     return {
-        "guid": _derived("create", seed.guid),
+        "guid": guid_of_creation(seed.guid),
         "entityGuid": seed.guid,
         "type": "create-group" if seed.is_group else "create-individual",
         "data": data,

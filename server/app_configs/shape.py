@@ -12,6 +12,8 @@ from server.kit.problem import FieldError
 
 LONGEST_NAME = 200
 LONGEST_EVENT_TYPE = 64
+LONGEST_RETENTION = 36_500
+"""In days."""
 MOST_ROWS = 100_000
 """How many rows the entityData of a config may have in all."""
 
@@ -39,6 +41,10 @@ _MESSAGES: dict[str, str] = {
     "model_attributes_type": "must be an object",
     "bool_type": "must be true or false",
     "too_short": "must not be empty",
+    "int_type": "must be a whole number",
+    "greater_than_equal": "must be at least 1",
+    "less_than_equal": "is too much",
+    "extra_forbidden": "is no retention time",
 }
 
 
@@ -162,9 +168,24 @@ class _ExternalSyncShape(_Shape):
     extra_fields: Annotated[list[_ExtraFieldShape] | None, BeforeValidator(_pairs)] = None
 
 
+class _RolesShape(_Shape):
+    claim: str | None = None
+    map: dict[str, str] | None = None
+    default: str | None = None
+
+
+def _only_objects(value: Any) -> Any:
+    """What an unknown type of provider means by the key is its own business, unless it looks like ours."""
+    return value if isinstance(value, dict) else None
+
+
+class _AuthFieldsShape(_Shape):
+    roles: Annotated[_RolesShape | None, BeforeValidator(_only_objects)] = None
+
+
 class _AuthConfigShape(_Shape):
     type: _Name
-    fields: dict[str, Any] | None = None
+    fields: _AuthFieldsShape | None = None
 
 
 class _DuplicateRuleShape(_Shape):
@@ -175,6 +196,21 @@ class _DuplicateRuleShape(_Shape):
 class _DuplicatesShape(_Shape):
     rules: list[_DuplicateRuleShape] | None = None
     block_sync: bool | None = None
+
+
+_Days = Annotated[int, Field(ge=1, le=LONGEST_RETENTION)]
+
+
+class _FormRetentionShape(_Shape):
+    days: _Days
+
+
+class _RetentionShape(_Shape):
+    model_config = ConfigDict(extra="forbid")
+
+    forms: dict[str, _FormRetentionShape] | None = None
+    quarantine_days: _Days | None = None
+    device_audit_days: _Days | None = None
 
 
 class _ConfigShape(_Shape):
@@ -189,3 +225,4 @@ class _ConfigShape(_Shape):
     auth_configs: list[_AuthConfigShape] | None = None
     duplicates: _DuplicatesShape | None = None
     custom_event_types: list[_EventType] | None = None
+    retention: _RetentionShape | None = None

@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from server.app_configs.model import AppConfig, read_config
+from server.app_configs.sealing import refuse_lost
 from server.app_configs.secrets import mask, restore_masked
 
 _FORMS = "entityForms"
@@ -12,26 +13,35 @@ _FORMS = "entityForms"
 def replace(stored: Mapping[str, Any] | None, uploaded: Any, *, known_rows: Container[str] = ()) -> AppConfig:
     """The uploaded config instead of the stored document; a mask in it keeps the stored secret.
 
-    `stored` is None for a new tenant, `known_rows` holds ids of rows of earlier versions. Raises app-configs.invalid
-    or app-configs.mask-without-secret (422).
+    `stored` is opened, or None for a new tenant; `known_rows` holds ids of rows of earlier versions. Raises
+    app-configs.invalid, app-configs.mask-without-secret or app-configs.secret-lost (422).
     """
     if not isinstance(uploaded, dict):
         return read_config(uploaded)
-    return read_config(restore_masked(uploaded, stored or {}), known_rows=known_rows)
+    return _restored(stored or {}, uploaded, uploaded, known_rows)
 
 
 def patch(stored: Mapping[str, Any], uploaded: Any, *, known_rows: Container[str] = ()) -> AppConfig:
-    """The stored document with the uploaded top-level keys: absent keys are kept, null removes a key.
+    """The stored document, opened, with the uploaded top-level keys: absent keys are kept, null removes a key.
 
     Keys are replaced whole, except that a form keeps what the stored form of its name has and the upload says nothing
-    of; a mask in them keeps the stored secret. Raises as `replace` does. The caller has compared the ids.
+    of; a mask in them keeps the stored secret. A secret that cannot be opened is kept where the upload says nothing of
+    it. Raises as `replace` does. The caller has compared the ids.
     """
     if not isinstance(uploaded, dict):
         return read_config(uploaded)
     if isinstance(uploaded.get(_FORMS), list):
         uploaded = {**uploaded, _FORMS: _merged_forms(stored.get(_FORMS) or [], uploaded[_FORMS])}
     # What is kept goes through the masks as well: a kept secret may rely on an address that the upload changes.
-    return replace(stored, _merged(mask(stored), uploaded), known_rows=known_rows)
+    return _restored(stored, _merged(mask(stored), uploaded), uploaded, known_rows)
+
+
+def _restored(
+    stored: Mapping[str, Any], masked: Mapping[str, Any], uploaded: Container[str], known_rows: Container[str]
+) -> AppConfig:
+    restored = restore_masked(masked, stored)
+    refuse_lost(restored, uploaded)
+    return read_config(restored, known_rows=known_rows)
 
 
 def _merged_forms(stored: list[dict[str, Any]], uploaded: list[Any]) -> list[Any]:

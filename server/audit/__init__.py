@@ -1,5 +1,5 @@
 """The record of administrative acts: who did what to whom, when, from where."""
 
-from server.audit.acts import Author, author_of, record
+from server.audit.acts import COMMAND_LINE, SYSTEM, Author, author_of, record, record_for_operators, record_inside
 
-__all__ = ["Author", "author_of", "record"]
+__all__ = ["COMMAND_LINE", "SYSTEM", "Author", "author_of", "record", "record_for_operators", "record_inside"]

@@ -11,12 +11,14 @@ class Proof:
 
     password_hash: the account's as it was then; a session is opened only while it still is the same.
     second_factor: one was shown, too. app_password_id: it was one of the account's app passwords, for syncing alone.
+    tenant_id: an identity provider of this tenant said so, and for no other.
     """
 
     user_id: int
     password_hash: str
     second_factor: bool = False
     app_password_id: int | None = None
+    tenant_id: int | None = None
 
 
 class Credentials(BaseModel):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from server.auth.throttling.queries import PLACE_DAYS
 from server.db.connection import Connection, Row
 from server.db.scope import SHARED_SCHEMA
 from server.roles.permissions import Permission, rights_of
@@ -12,7 +13,7 @@ from server.tenants.model import TENANT_COLUMNS
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
-_TENANT_NAMED = f"""
+TENANT_NAMED = f"""
 LEFT JOIN LATERAL (
     SELECT * FROM {SHARED_SCHEMA}.tenants WHERE (config_id = $2 OR id = $3) AND state <> 'deleted'
     ORDER BY config_id = $2 DESC LIMIT 1
@@ -22,13 +23,15 @@ LEFT JOIN LATERAL (
 _STANDING = f"""
 LEFT JOIN {SHARED_SCHEMA}.memberships m
     ON m.user_id = u.id AND m.tenant_id = t.id AND (s.tenant_id IS NULL OR s.tenant_id = t.id)
-LEFT JOIN {SHARED_SCHEMA}.tenant_roles r ON r.tenant_id = m.tenant_id AND r.name = m.role
+LEFT JOIN {SHARED_SCHEMA}.tenant_roles r
+    ON r.tenant_id = m.tenant_id AND r.name = coalesce(s.tenant_role, m.role)
 """
 
 _STANDING_COLUMNS = f"""
        s.id AS session_id, s.kind AS session_kind, s.scope AS session_scope, s.generation, s.delivered,
        s.second_factor_at, s.tenant_id AS bound_to,
-       u.id AS user_id, u.email, u.role AS user_role, m.role AS member_role, r.permissions AS own_permissions,
+       u.id AS user_id, u.email, u.role AS user_role, r.permissions AS own_permissions,
+       CASE WHEN m.role IS NOT NULL THEN nullif(coalesce(s.tenant_role, m.role), '') END AS member_role,
        s.renewed_at + make_interval(days => t.offline_days) < now() AS is_stale,
        EXISTS (
            SELECT FROM {SHARED_SCHEMA}.break_glass g
@@ -41,7 +44,7 @@ _FIND_SESSION = f"""
 SELECT {_STANDING_COLUMNS}
 FROM {SHARED_SCHEMA}.sessions s
 JOIN {SHARED_SCHEMA}.users u ON u.id = s.user_id
-{_TENANT_NAMED}
+{TENANT_NAMED}
 {_STANDING}
 WHERE s.id = $1 AND s.expires_at > now()
 """
@@ -62,7 +65,7 @@ async def find_session(db: Connection, session_id: UUID, tenant: str | None) -> 
     None for a session that is over. `tenant` is a config id or a tenant's number. Columns of the tenant are null where
     it is unknown. is_stale: the tenant's offline period is over for this session.
     """
-    return await db.fetchrow(_FIND_SESSION, session_id, tenant, _number(tenant))
+    return await db.fetchrow(_FIND_SESSION, session_id, tenant, number_of(tenant))
 
 
 async def list_standings(db: Connection, session_ids: Sequence[UUID], tenant_ids: Sequence[int]) -> list[Row]:
@@ -70,28 +73,7 @@ async def list_standings(db: Connection, session_ids: Sequence[UUID], tenant_ids
     return await db.fetch(_LIST_STANDINGS, list(session_ids), list(tenant_ids))
 
 
-_FIND_API_KEY = f"""
-SELECT k.digest, k.scopes, a.id AS service_account_id, a.tenant_id AS home, a.role, r.permissions AS own_permissions,
-       {TENANT_COLUMNS}
-FROM {SHARED_SCHEMA}.api_keys k
-JOIN {SHARED_SCHEMA}.service_accounts a ON a.id = k.service_account_id
-JOIN {SHARED_SCHEMA}.tenants h ON h.id = a.tenant_id AND h.state <> 'deleted'
-LEFT JOIN {SHARED_SCHEMA}.tenant_roles r ON r.tenant_id = a.tenant_id AND r.name = a.role
-LEFT JOIN LATERAL (
-    SELECT * FROM {SHARED_SCHEMA}.tenants
-    WHERE (config_id = $2 OR id = $3 OR ($2 IS NULL AND id = a.tenant_id)) AND state <> 'deleted'
-    ORDER BY config_id = $2 DESC LIMIT 1
-) t ON true
-WHERE k.prefix = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-"""
-
-
-async def find_api_key(db: Connection, prefix: str, tenant: str | None) -> Row | None:
-    """A key that holds, its account, the account's role, and the tenant named (the account's own where none is)."""
-    return await db.fetchrow(_FIND_API_KEY, prefix, tenant, _number(tenant))
-
-
-def _number(name: str | None) -> int | None:
+def number_of(name: str | None) -> int | None:
     """The number that the name is, as a number is written; None for any other name."""
     return int(name) if name and _NUMBER.fullmatch(name) else None
 
@@ -109,9 +91,25 @@ async def list_rights(db: Connection, user_id: int) -> list[frozenset[Permission
     return [rights_of(row["role"], row["permissions"]) for row in await db.fetch(_LIST_ROLES, user_id)]
 
 
-async def find_credentials(db: Connection, email: str) -> Row | None:
-    """id and password_hash of the account with this e-mail address, in any case."""
-    return await db.fetchrow("SELECT id, password_hash FROM users WHERE lower(email) = lower($1)", email)
+_FIND_LOGIN = """
+SELECT u.id, u.email, u.password_hash, p.seen_at > $3::timestamptz - make_interval(days => $4) AS is_known_place
+FROM users u LEFT JOIN known_places p ON p.user_id = u.id AND p.network = $2
+WHERE lower(u.email) = lower($1)
+"""
+
+
+async def find_login(db: Connection, email: str, network: str, at: datetime) -> Row | None:
+    """id, email and password_hash of the account with this e-mail address, in any case.
+
+    is_known_place is true where it has signed in from the network in the last PLACE_DAYS, else false or null.
+    """
+    return await db.fetchrow(_FIND_LOGIN, email, network, at, PLACE_DAYS)
+
+
+async def replace_hash(db: Connection, user_id: int, old: str, new: str) -> bool:
+    """Stores another hash of the same password, unless the account has another password or is gone by now."""
+    sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING true"
+    return bool(await db.fetchval(sql, user_id, old, new))
 
 
 async def lock_credentials(db: Connection, user_id: int, password_hash: str) -> bool:
@@ -123,18 +121,9 @@ async def lock_credentials(db: Connection, user_id: int, password_hash: str) -> 
     return bool(await db.fetchval(sql, user_id, password_hash))
 
 
-async def insert_session(
-    db: Connection, session_id: UUID, user_id: int, at: datetime, expires: datetime, address: str
-) -> None:
-    """Opens a session."""
-    await db.execute(
-        "INSERT INTO sessions (id, user_id, created_at, expires_at, address) VALUES ($1, $2, $3, $4, $5)",
-        session_id,
-        user_id,
-        at,
-        expires,
-        address,
-    )
+async def lock_account(db: Connection, user_id: int) -> None:
+    """Waits for logins to the account that are under way; no other one is accepted before the transaction ends."""
+    await db.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
 
 
 async def delete_session(db: Connection, session_id: str) -> None:
@@ -142,11 +131,21 @@ async def delete_session(db: Connection, session_id: str) -> None:
     await db.execute("DELETE FROM sessions WHERE id = $1", session_id)
 
 
+# In the order of their ids, as whoever locks several of them does.
+_DELETE_SESSIONS = """
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions WHERE user_id = $1 AND id IS DISTINCT FROM $2::uuid ORDER BY id FOR UPDATE
+)
+"""
+
+_MARK_DELIVERED = "UPDATE sessions SET delivered = true WHERE id = $1 AND generation = $2 AND NOT delivered"
+
+
 async def delete_sessions(db: Connection, user_id: int, *, but: str | None = None) -> None:
     """Ends every session of an account, except the session `but`."""
-    await db.execute("DELETE FROM sessions WHERE user_id = $1 AND id IS DISTINCT FROM $2::uuid", user_id, but)
+    await db.execute(_DELETE_SESSIONS, user_id, but)
 
 
-async def delete_expired_sessions(db: Connection, user_id: int, at: datetime) -> None:
-    """Clears away what is over of an account's sessions."""
-    await db.execute("DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2", user_id, at)
+async def mark_delivered(db: Connection, session_id: UUID, generation: int) -> None:
+    """Notes that the answer with this generation's tokens arrived, unless another generation holds by now."""
+    await db.execute(_MARK_DELIVERED, session_id, generation)

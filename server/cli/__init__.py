@@ -5,10 +5,13 @@ from typing import Annotated
 import typer
 
 from server import __version__
+from server.cli.audit import audit_app
 from server.cli.demo import demo
 from server.cli.imports import import_app
 from server.cli.log_files import export_log, offer_log
 from server.cli.migrate import migrate
+from server.cli.persons import persons_app
+from server.cli.secrets import secrets_app
 from server.cli.serve import serve
 from server.cli.tenants import tenants_app
 from server.cli.users import users_app
@@ -32,7 +35,10 @@ tenants_app.command("export")(export_log)
 tenants_app.command("offer")(offer_log)
 app.add_typer(tenants_app, name="tenants")
 app.add_typer(users_app, name="users")
+app.add_typer(audit_app, name="audit")
 app.add_typer(import_app, name="import")
+app.add_typer(persons_app, name="persons")
+app.add_typer(secrets_app, name="secrets")
 app.command()(demo)
 
 

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 import asyncpg
 import typer
 
+from server.app import keyring_of
 from server.db import Database
 from server.db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from server.db.installation import InstallerNeeded
 from server.db.pool import Limits
 from server.first_run import prepare_home
 from server.kit.problem import Problem
 from server.logs import escape_controls
 from server.settings import Settings, SettingsError, load_settings
 from server.starting import Addresses, NotInstalled
+from server.vault import Keyring
 
 FAILED = 1
 WRONG_SETTINGS = 2
@@ -38,6 +41,7 @@ class Installation:
     settings: Settings
     addresses: Addresses
     database: Database
+    keyring: Keyring
 
 
 @asynccontextmanager
@@ -53,12 +57,13 @@ async def open_installation() -> AsyncIterator[Installation]:
         async with database_of(settings, EmbeddedPostgres.attach_or_start) as addresses:
             limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
             async with Database(
-                addresses.serving,
+                # Past any PgBouncer, and as the login that may make tenants where that is another one.
+                addresses.direct,
                 size=settings.postgres_pool_size,
                 prepared_statements=settings.postgres_prepared_statements,
                 limits=limits,
             ) as database:
-                yield Installation(settings, addresses, database)
+                yield Installation(settings, addresses, database, keyring_of(settings))
 
 
 @asynccontextmanager
@@ -84,6 +89,9 @@ def failures_told() -> Iterator[None]:
     except SettingsError as error:
         complain("Croft cannot start with these settings:", *(f"  {problem}" for problem in error.problems))
         raise typer.Exit(WRONG_SETTINGS) from None
+    except InstallerNeeded as error:
+        complain(str(error))
+        raise typer.Exit(FAILED) from None
     except NotInstalled as error:
         complain(str(error), "Run `croft migrate`, or start with `croft serve --migrate`.")
         raise typer.Exit(FAILED) from None

@@ -123,7 +123,7 @@ async def _datacollect(
 ) -> Outcome:
     async with open_installation() as installation:
         tolerance = timedelta(seconds=installation.settings.clock_tolerance_seconds)
-        wishes = Wishes(tenants, operators, access, configs, tolerance, dry_run)
+        wishes = Wishes(tenants, operators, access, configs, tolerance, installation.keyring, dry_run)
         has_begun = False
         try:
             async with open_source(dsn) as source:

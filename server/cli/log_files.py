@@ -15,17 +15,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from server.audit import COMMAND_LINE, Author, record
 from server.cli.context import FAILED, Installation, complain, open_installation, tell
 from server.cli.tenants import Id
 from server.conflicts.finding import note_conflicts
-from server.kit.clock import utc_now
 from server.sync.intake import Refusal
 from server.sync.log_copies.offering import Log, Offered, offer
 from server.sync.log_copies.reading import DEVICE, Terms, read_lines
 from server.sync.log_copies.writing import copy_log
 from server.sync.push import Source
 from server.tenants import lifecycle
-from server.tenants.acting import Actor
 from server.tenants.model import Tenant
 
 _NO_TIMEOUT: Final = 0.0
@@ -37,7 +36,8 @@ def export_log(tenant_id: Id) -> None:
     """Write a tenant's log to standard output: a line of JSON for each event, as devices pull it.
 
     `croft tenants offer` gives a log back from it what it has lost. The last line says `"more":false`; without it the
-    copy is not whole. It holds everything that was ever recorded: keep it as safe as the database.
+    copy is not whole. It holds everything that was ever recorded: keep it as safe as the database. That it was exported
+    is recorded.
     """
     asyncio.run(_export(tenant_id))
 
@@ -66,6 +66,8 @@ async def _export(name: str) -> None:
     output = typer.get_binary_stream("stdout")
     async with open_installation() as installation:
         tenant = await _find(installation, name)
+        async with installation.database.shared() as db:
+            await record(db, Author(COMMAND_LINE), "tenant.log-exported", tenant.subject, tenant=tenant)
         reading = partial(installation.database.inside, tenant.scope, readonly=True, patience=_NO_TIMEOUT)
         with _progress("Events") as show:
             async for lines, done, total in copy_log(reading):
@@ -82,14 +84,15 @@ async def _find(installation: Installation, name: str) -> Tenant:
 async def _offer(name: str, file: BinaryIO, dry_run: bool, report: Path | None) -> None:
     async with open_installation() as installation:
         tenant = await _find(installation, name)
-        actor = Actor("command-line", utc_now())
+        author = Author(COMMAND_LINE)
         tolerance = timedelta(seconds=installation.settings.clock_tolerance_seconds)
-        terms = Terms(Source(actor.account, DEVICE, actor.at), tolerance)
+        terms = Terms(Source(author.account, DEVICE, author.at), tolerance)
         inside = partial(installation.database.inside, tenant.scope, patience=_NO_TIMEOUT)
         log = Log(partial(inside, readonly=True), None if dry_run else inside, note_conflicts)
         if not dry_run:
             async with installation.database.shared() as db:
-                await actor.record(db, "tenant.log-offered", tenant.config_id, tenant=tenant.id, file=_name(file))
+                details = {"file": _name(file)}
+                await record(db, author, "tenant.log-offered", tenant.subject, tenant=tenant, details=details)
         offered, size = Offered(), _size(file)
         with _refused(report) as refuse, _progress("Bytes") as show:
             async for offered in offer(log, read_lines(file, terms), terms, refuse):

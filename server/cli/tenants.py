@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import asyncpg
 import typer
 
+from server.audit import COMMAND_LINE, Author, record
 from server.cli.context import FAILED, Installation, complain, failures_told, open_installation, tell
 from server.cli.tables import tell_table
 from server.db import Connection
@@ -23,10 +24,12 @@ from server.logs import escape_controls
 from server.sync.epoch import begin_epoch
 from server.sync.rebuilding import RebuildReport, rebuild
 from server.tenants import lifecycle, queries
-from server.tenants.acting import Actor
 from server.tenants.counting import with_counts
+from server.tenants.guarding.model import Security, SecurityChange
+from server.tenants.guarding.security import change_security
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED, Tenant
 from server.tenants.uploading import apply_config
+from server.tenants.versioning import lock_living
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ def list_tenants(
     """List tenants."""
     states = {None: (ACTIVE, SUSPENDED), State.ALL: (ACTIVE, SUSPENDED, DELETED)}.get(state, (str(state),))
 
-    async def work(db: Connection, _: Actor) -> list[Tenant]:
+    async def work(db: Connection, _: Author) -> list[Tenant]:
         found = await queries.list_tenants(
             db, states, None, search, sort_by="id", descending=False, limit=_UNLIMITED, offset=0
         )
@@ -74,7 +77,7 @@ def list_tenants(
 def show(tenant_id: Id) -> None:
     """Show one tenant."""
 
-    async def work(db: Connection, _: Actor) -> list[Tenant]:
+    async def work(db: Connection, _: Author) -> list[Tenant]:
         return await with_counts(db, [await lifecycle.get_tenant(db, tenant_id)])
 
     [tenant] = _in_shared(work)
@@ -94,14 +97,14 @@ def apply(
 @tenants_app.command()
 def suspend(tenant_id: Id) -> None:
     """Keep everybody but operators out of a tenant until it is resumed."""
-    tenant = _in_shared(lambda db, actor: lifecycle.suspend(db, tenant_id, actor))
+    tenant = _in_shared(lambda db, author: lifecycle.suspend(db, tenant_id, author))
     tell(f"Tenant {tenant.config_id} is suspended.")
 
 
 @tenants_app.command()
 def resume(tenant_id: Id) -> None:
     """End a tenant's suspension."""
-    tenant = _in_shared(lambda db, actor: lifecycle.resume(db, tenant_id, actor))
+    tenant = _in_shared(lambda db, author: lifecycle.resume(db, tenant_id, author))
     tell(f"Tenant {tenant.config_id} is active.")
 
 
@@ -109,8 +112,8 @@ def resume(tenant_id: Id) -> None:
 def delete(tenant_id: Id) -> None:
     """Hide a tenant and end its memberships; its data is kept, and can be restored, until it is purged."""
 
-    async def work(db: Connection, actor: Actor) -> Tenant:
-        return await lifecycle.delete(db, (await lifecycle.get_tenant(db, tenant_id)).id, actor)
+    async def work(db: Connection, author: Author) -> Tenant:
+        return await lifecycle.delete(db, (await lifecycle.get_tenant(db, tenant_id)).id, author)
 
     tenant = _in_shared(work)
     tell(f"Tenant {tenant.config_id} is deleted. Its number, for restore and purge, is {tenant.id}.")
@@ -122,8 +125,7 @@ def restore(
     new_id: Annotated[str | None, typer.Option("--as", help="Another config id, where its own is taken.")] = None,
 ) -> None:
     """Bring a deleted tenant back. Its memberships ended when it was deleted and have to be given anew."""
-    tenant = _in_shared(lambda db, actor: lifecycle.restore(db, tenant_id, new_id, actor, load_and_find_pairs))
-    tell(f"Tenant {tenant.config_id} is active.")
+    asyncio.run(_restore(tenant_id, new_id))
 
 
 @tenants_app.command()
@@ -136,6 +138,37 @@ def purge(
         complain("Say which tenant to purge before its time.")
         raise typer.Exit(FAILED)
     asyncio.run(_purge(tenant_id, now))
+
+
+@tenants_app.command()
+def security(
+    tenant_id: Id,
+    offline_days: Annotated[
+        int | None, typer.Option(min=0, max=366, help="How long phones may be away; 0 is what the installation says.")
+    ] = None,
+    second_factor: Annotated[
+        bool | None, typer.Option("--second-factor/--no-second-factor", help="Whether everybody has to show one.")
+    ] = None,
+    guarded: Annotated[
+        bool | None, typer.Option("--guarded/--no-guarded", help="Whether operators need a grant to see the data.")
+    ] = None,
+) -> None:
+    """Show what a tenant asks for beyond the ordinary, and change what is given, also where the tenant is guarded."""
+    given = {"offlineDays": offline_days or None} if offline_days is not None else {}
+    given |= {"secondFactorRequired": second_factor} if second_factor is not None else {}
+    given |= {"guarded": guarded} if guarded is not None else {}
+    change = SecurityChange.model_validate(given)
+
+    async def work(db: Connection, author: Author) -> Security:
+        tenant = await lock_living(db, (await lifecycle.get_tenant(db, tenant_id)).id)
+        return await change_security(db, tenant, change, author)
+
+    after = _in_shared(work)
+    tell(
+        f"Offline period  {f'{after.offlineDays} days' if after.offlineDays else 'that of the installation'}",
+        f"Second factor   {'required' if after.secondFactorRequired else 'not required'}",
+        f"Guarded         {'yes' if after.guarded else 'no'}",
+    )
 
 
 @tenants_app.command("rebuild")
@@ -169,10 +202,17 @@ def _read(file: typer.FileBinaryRead) -> Any:
         raise Problem(problem.status, problem.code, f"{name} {problem.detail.removeprefix('The body ')}") from None
 
 
+async def _restore(name: str, new_id: str | None) -> None:
+    async with open_installation() as installation:
+        async with installation.database.shared() as db:
+            tenant = await lifecycle.restore(db, name, new_id, _author(), load_and_find_pairs, installation.keyring)
+        tell(f"Tenant {tenant.config_id} is active.")
+
+
 async def _apply(document: Any) -> None:
     async with open_installation() as installation:
         async with installation.database.shared() as db:
-            applied = await apply_config(db, document, _actor(), load_and_find_pairs)
+            applied = await apply_config(db, document, _author(), load_and_find_pairs, installation.keyring)
         tenant = applied.tenant
         done = "created" if applied.created else f"has version {tenant.config_number} of its config"
         base = (installation.settings.public_base_url or "").rstrip("/")
@@ -186,10 +226,10 @@ async def _apply(document: Any) -> None:
 async def _purge(name: str | None, now: bool) -> None:
     async with open_installation() as installation:
         retention = timedelta(days=installation.settings.retention_days)
-        actor = _actor()
+        author = _author()
         async with installation.database.shared() as db:
             due = (
-                await queries.list_deleted_before(db, actor.at - retention)
+                await queries.list_deleted_before(db, author.at - retention)
                 if name is None
                 else [await lifecycle.get_deleted_tenant(db, name)]
             )
@@ -197,14 +237,14 @@ async def _purge(name: str | None, now: bool) -> None:
             _confirm(due[0])
             retention = timedelta()
         for tenant in due:
-            await _purge_one(installation, tenant, retention, actor)
+            await _purge_one(installation, tenant, retention, author)
         if not due:
             tell("No deleted tenant's retention time is over.")
 
 
-async def _purge_one(installation: Installation, tenant: Tenant, retention: timedelta, actor: Actor) -> None:
+async def _purge_one(installation: Installation, tenant: Tenant, retention: timedelta, author: Author) -> None:
     async with installation.database.shared(patience=_NO_TIMEOUT) as db:
-        await lifecycle.purge(db, tenant.id, retention, actor)
+        await lifecycle.purge(db, tenant.id, retention, author)
     tell(f"Tenant {tenant.config_id} (number {tenant.id}) is purged.")
 
 
@@ -230,6 +270,8 @@ async def _rebuild(name: str) -> None:
             if report.differing:
                 # What stands for an entity may have other keys, and so other likely duplicates.
                 await rescan(db, utc_now())
+            details = {"events": report.events, "differing": len(report.differing)}
+            await record(db, _author(), "tenant.rebuilt", tenant.subject, tenant=tenant, details=details)
         _tell_rebuilt(report)
 
 
@@ -262,12 +304,11 @@ def _confirm_new_epoch(tenants: list[Tenant], name: str | None) -> None:
 
 
 async def _begin_epoch(installation: Installation, tenant: Tenant) -> bool:
-    actor = _actor()
     try:
         async with installation.database.shared() as db:
-            await actor.record(db, "tenant.epoch-begun", tenant.config_id, tenant=tenant.id)
             async with scoped(db, tenant.scope):
                 await begin_epoch(db)
+            await record(db, _author(), "tenant.epoch-begun", tenant.subject, tenant=tenant)
     except asyncpg.PostgresError as error:
         complain(f"Tenant {tenant.config_id} (number {tenant.id}) has no new epoch: {error}")
         return False
@@ -280,18 +321,18 @@ async def _list_all(db: Connection) -> list[Tenant]:
     return await queries.list_tenants(db, states, None, "", sort_by="id", descending=False, limit=_UNLIMITED, offset=0)
 
 
-def _in_shared(work: Callable[[Connection, Actor], Awaitable[T]]) -> T:
+def _in_shared(work: Callable[[Connection, Author], Awaitable[T]]) -> T:
     """Runs work in one transaction on the shared schema of the installation."""
 
     async def run() -> T:
         async with open_installation() as installation, installation.database.shared() as db:
-            return await work(db, _actor())
+            return await work(db, _author())
 
     return asyncio.run(run())
 
 
-def _actor() -> Actor:
-    return Actor("command-line", utc_now())
+def _author() -> Author:
+    return Author(COMMAND_LINE)
 
 
 def _artifact_path(tenant: Tenant) -> str:

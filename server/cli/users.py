@@ -5,18 +5,18 @@ from typing import Annotated
 
 import typer
 
-from server.audit import Author
-from server.auth.passwords import hash_password
+from server.audit import COMMAND_LINE, Author
+from server.auth.passwords import check_password_rules, hash_password
 from server.cli.context import open_installation, tell
 from server.cli.tables import tell_table
-from server.users import queries
-from server.users.changes import check_password_rules, get_user, update_user
+from server.users import queries, second_factors
+from server.users.changes import get_user, update_user
 from server.users.memberships import memberships_of
 from server.users.model import Page, UserChange
 
-_AUTHOR = Author("command-line")
+_AUTHOR = Author(COMMAND_LINE)
 
-users_app = typer.Typer(help="List accounts and set their passwords.", no_args_is_help=True)
+users_app = typer.Typer(help="List accounts, set their passwords and remove lost second factors.", no_args_is_help=True)
 
 
 @users_app.command("list")
@@ -39,6 +39,17 @@ def set_password(
     asyncio.run(_set_password(email, stdin=stdin))
 
 
+@users_app.command("reset-second-factor")
+def reset_second_factor(
+    email: Annotated[str, typer.Argument(help="The account's e-mail address or number.")],
+) -> None:
+    """Remove the second factor of an account, for somebody who lost it, and end the account's sessions.
+
+    Sessions that were opened with an app password go on.
+    """
+    asyncio.run(_reset_second_factor(email))
+
+
 async def _list(search: str) -> list[tuple[str, ...]]:
     async with open_installation() as installation, installation.database.shared(readonly=True) as db:
         users = await queries.list_users(db, search, "email", Page())
@@ -55,11 +66,17 @@ async def _set_password(reference: str, *, stdin: bool) -> None:
         async with installation.database.shared(readonly=True) as db:
             user = await get_user(db, reference)
         password = _from_stdin() if stdin else _asked()
-        check_password_rules(password)
+        await check_password_rules(password, user.email)
         password_hash = await hash_password(password, cost=installation.settings.bcrypt_cost)
         async with installation.database.shared() as db:
-            await update_user(db, _AUTHOR, str(user.id), UserChange(), password_hash)
+            await update_user(db, _AUTHOR, str(user.id), UserChange(), password_hash, owns_database=True)
     tell(f"The password of {user.email} is set. Whoever was signed in with the account has to sign in again.")
+
+
+async def _reset_second_factor(reference: str) -> None:
+    async with open_installation() as installation, installation.database.shared() as db:
+        user = await second_factors.reset_second_factor(db, _AUTHOR, reference)
+    tell(f"The second factor of {user.email} is removed. The password alone opens the account until another is set up.")
 
 
 def _from_stdin() -> str:

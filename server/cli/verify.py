@@ -84,8 +84,15 @@ def _tell_verdict(verdict: Verdict, receipt: bytes | None) -> bool:
         f"  Events  {verdict.events}, in {verdict.pushes} pushes",
         f"  Head    {verdict.head}, in the epoch {verdict.epoch}",
         f"  Link    {verdict.link.hex() or 'none yet'}",
+        *_erased(verdict),
     )
     return verdict.fault is None and (receipt is None or _tell_receipt(verdict.receipt))
+
+
+def _erased(verdict: Verdict) -> list[str]:
+    if not verdict.persons:
+        return []
+    return [f"  Erased  {verdict.persons} persons, from {verdict.erased} events: of these the rest is not proven"]
 
 
 def _tell_receipt(held: HeldReceipt | None) -> bool:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import orjson
 
+from server.audit import author_of, record_inside
 from server.conflicts import queries
 from server.conflicts.history import Page
 from server.conflicts.model import Choice, ConflictsQuery, HistoryQuery
@@ -14,6 +15,7 @@ from server.conflicts.queries import CHOSEN, GONE, MOST_BYTES, OPEN, Filters
 from server.conflicts.writes import differ, turn, written_by
 from server.db import Connection
 from server.db.connection import Row
+from server.db.scope import seeing_everything
 from server.entities.api import UNKNOWN_ENTITY
 from server.entities.paging import MOST_COUNTED, cursor, page_answer, place_in, total_of
 from server.kit.call import Answer, Call
@@ -31,6 +33,9 @@ from server.sync.seeding import OWN_DEVICE
 UNKNOWN_CONFLICT = ProblemKind("conflicts.unknown", 404, "There is no conflict with this number.")
 SETTLED = ProblemKind("conflicts.settled", 409, "The conflict has been settled already, and otherwise.")
 ENTITY_DELETED = ProblemKind("conflicts.entity-deleted", 409, "The record that the conflict is about was deleted.")
+FORM_NOT_ALLOWED = ProblemKind(
+    "conflicts.form-not-allowed", 403, "It would become a record of a form that is not yours."
+)
 NOT_ITS_EVENT = ProblemKind("conflicts.not-its-event", 422, "The event is none of the two that are in conflict.")
 
 PATH: Final = "/api/conflicts"
@@ -65,19 +70,25 @@ async def choose_value(call: Call, *, follow: Follow) -> Json:
     """Makes the chosen value stand by an event that every device gets, and settles the conflict.
 
     Choosing the same value again changes nothing and is answered the same. Raises conflicts.unknown, conflicts.settled,
-    conflicts.entity-deleted, conflicts.not-its-event.
+    conflicts.entity-deleted, conflicts.not-its-event, conflicts.form-not-allowed.
     """
     choice: Choice = call.body
     row = await _find(call.db, call.path["conflict"])
     if row["state"] == GONE:
         raise ENTITY_DELETED()
     value = await _chosen_value(call.db, row, choice)
-    if row["state"] == OPEN:
-        await _make_stand(call, row, value, follow)
+    was_open = row["state"] == OPEN
+    if was_open:
+        async with seeing_everything(call.db, call.sight):
+            await _make_stand(call, row, value, follow)
         row = await _find(call.db, call.path["conflict"])
     if row["state"] != CHOSEN or differ(value, await _value_of(call.db, row)):
         raise SETTLED()
     [told] = await _told(call.db, [row])
+    if was_open:
+        # Not the value, which is the person's: the event holds it.
+        details = {"entity": row["entity_guid"], "field": row["field"], "event": row["settled_with"]}
+        await record_inside(call.db, author_of(call), "conflict.settled", f"conflict:{row['id']}", details=details)
     return told
 
 
@@ -140,6 +151,8 @@ async def _make_stand(call: Call, row: Row, value: Any, follow: Follow) -> None:
     Nothing of it stays where somebody else has settled the conflict meanwhile.
     """
     event = _update(row, value, at_ms=max(to_ms(call.at), _newest_ms(row) + 1), account=call.caller.account)
+    if not call.sight.hidden.isdisjoint(form for _, form, _ in event.forms):
+        raise FORM_NOT_ALLOWED()
     source = Source(call.caller.account, OWN_DEVICE, call.at)
     # In the order in which pushes lock: first entities, then conflicts. The follower would settle what is open still.
     await queries.set_savepoint(call.db)

@@ -21,7 +21,7 @@ MOST_BYTES: Final = 8_000_000
 
 _EVENT_COLUMNS: Final = (
     "e.seq, e.guid, e.entity_guid, e.type, e.data, e.applied, e.timestamp, e.timestamp_ms, e.effective_ms, "
-    "e.user_id, e.base_seq, e.account, e.device_id, e.received_at, e.outcome, e.reason"
+    "e.user_id, e.base_seq, e.account, e.device_id, e.received_at, e.outcome, e.reason, e.erased, e.erases"
 )
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from server.db.connection import Connection, close_at_once, is_closed
-from server.db.scope import Scope, enter_statement
+from server.db.scope import Scope, enter_statement, narrow
 from server.db.shares import Shares
+from server.kit.sight import EVERYTHING, Sight
 
 TENANTS_PER_CONNECTION = 200
 
@@ -130,15 +131,25 @@ class Database:
 
     @asynccontextmanager
     async def inside(
-        self, scope: Scope, *, readonly: bool = False, patience: float | None = None
+        self,
+        scope: Scope,
+        *,
+        readonly: bool = False,
+        patience: float | None = None,
+        sight: Sight = EVERYTHING,
+        sees_everything: bool = False,
     ) -> AsyncIterator[Connection]:
-        """A transaction in a tenant's schema, as the tenant's role.
+        """A transaction in a tenant's schema, as the tenant's role. What the sight hides is not there.
+
+        With `sees_everything` it is, and whoever works in it looks after the sight himself.
 
         One tenant gets at most half of the connections: however many of its requests wait for each other, the others'
         find one.
         """
         share = self._shares.one_of(scope.schema, wait_seconds=self._limits.wait_seconds)
         async with share, self._transaction(scope, readonly, patience) as db:
+            if sight != EVERYTHING:
+                await narrow(db, sight, lifted=sees_everything)
             yield db
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from server.db.connection import Connection, close_at_once
+from server.kit.sight import EVERYTHING, Sight
 
 SHARED_SCHEMA = "croft"
 
@@ -34,6 +35,30 @@ def enter_statement(scope: Scope | None) -> str:
     if scope is None:
         return f"SET LOCAL ROLE NONE; SET LOCAL search_path = {quoted(SHARED_SCHEMA)}, pg_temp"
     return f"SET LOCAL search_path = {quoted(scope.schema)}, pg_temp; SET LOCAL ROLE {quoted(scope.role)}"
+
+
+async def narrow(db: Connection, sight: Sight, *, lifted: bool = False) -> None:
+    """Hides from the rest of the transaction what the sight hides. `lifted`: nothing, yet the log keeps its name.
+
+    The policies of the tenant's tables read croft.hidden_forms; the names of epochs end with croft.sight.
+    """
+    await db.execute(
+        "SELECT set_config('croft.hidden_forms', $1, true), set_config('croft.sight', $2, true)",
+        "" if lifted else sight.forms,
+        sight.mark,
+    )
+
+
+@asynccontextmanager
+async def seeing_everything(db: Connection, sight: Sight) -> AsyncIterator[None]:
+    """Lifts what the transaction was narrowed by, for work of the server's own whose result is seen by others, too."""
+    if sight == EVERYTHING:
+        yield
+        return
+    await narrow(db, sight, lifted=True)
+    # After an error of the database the transaction is aborted: nothing is seen in it any more.
+    yield
+    await narrow(db, sight)
 
 
 @asynccontextmanager

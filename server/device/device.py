@@ -21,6 +21,7 @@ from server.device.recording import Clock, MakeGuid, Recorder
 from server.device.shapes import ADD_MEMBER, CREATE_GROUP, CREATE_INDIVIDUAL, DELETE_ENTITY, REMOVE_MEMBER
 from server.device.store import Store, entity_from, event_from, receipt_from
 from server.device.syncing import MOST_EVENTS, Sync
+from server.device.tokens import StoredTokens
 
 _PAGE = 1000
 _NO_LIMIT = -1
@@ -67,6 +68,7 @@ class Device:
         if httpx.URL(server).scheme not in ("http", "https"):
             raise ValueError(f"{server} is no address of a server: http://… or https://… is")
         self._store = Store(Path(store), tenant, make_guid())
+        self._tokens = StoredTokens(self._store)
         self._recorder = Recorder(self._store, clock, make_guid)
         self._keep_history = keep_history or whole_history
         self._whole_history = whole_history
@@ -79,6 +81,7 @@ class Device:
                 server,
                 tenant,
                 self.id,
+                tokens=self._tokens,
                 retrying=retrying or Retrying(),
                 timeout=timeout,
                 transport=transport,
@@ -86,7 +89,6 @@ class Device:
         except BaseException:
             self._store.close()
             raise
-        self._exchange.token = self._store.get("token")
 
     def __enter__(self) -> Self:
         return self
@@ -104,20 +106,22 @@ class Device:
 
     # Who uses it
 
-    def sign_in(self, email: str, password: str) -> None:
-        """Gets a token and keeps it in the store, never the password. Raises NotSignedIn, Unavailable."""
-        answer = self._exchange.sign_in(email, password)
-        self.use_token(str(answer["token"]), user_id=str(answer["userId"]))
+    def sign_in(self, email: str, password: str, *, code: str | None = None, name: str = "") -> None:
+        """Gets tokens, which renew themselves, and keeps them in the store, never the password.
+
+        `code` is one of the account's second factor, `name` what the device is called in the list of its owner's
+        sessions. Raises NotSignedIn, Unavailable.
+        """
+        answer = self._exchange.sign_in(email, password, code=code, device_name=name)
+        self._tokens.sign_in(str(answer["userId"]), str(answer["accessToken"]), str(answer["refreshToken"]))
 
     def use_token(self, token: str, *, user_id: str) -> None:
         """Goes on with a token that was got elsewhere; events are recorded in the name of `user_id`."""
-        self._store.set(token=token, user_id=user_id)
-        self._exchange.token = token
+        self._tokens.sign_in(user_id, token, None)
 
     def sign_out(self) -> None:
-        """Forgets the token. Events that wait in the outbox keep the name of whoever recorded them."""
-        self._store.set(token=None)
-        self._exchange.token = None
+        """Forgets the tokens. Events that wait in the outbox keep the name of whoever recorded them."""
+        self._tokens.sign_out()
 
     # What is done on it
 
@@ -221,7 +225,10 @@ class Device:
             return queries.count_matching(db, _wanted(form))
 
     def history(self, guid: str) -> list[Event]:
-        """The events held that speak of an entity, as they were made. What a snapshot summed up is not among them."""
+        """The events held that speak of an entity, as they were made. What a snapshot summed up is not among them.
+
+        Of a person who was erased on the server they hold nothing any more but that they were made.
+        """
         return self._events(lambda db: queries.list_events_of(db, guid))
 
     def outbox(self) -> list[Event]:

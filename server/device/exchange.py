@@ -1,6 +1,7 @@
 """Talking to the server: one request with its retries, one stream of lines, and what failures mean."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import zstandard
 from server.device.errors import EpochChanged, NotAllowed, NotSignedIn, Rejected, SyncFailed, Unavailable
 from server.device.model import Data
 from server.device.strict import read, write
+from server.device.tokens import StoredTokens
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -66,7 +68,11 @@ class Patience:
 
 
 class Exchange:
-    """The server's side of the wire, as one tenant's device sees it."""
+    """The server's side of the wire, as one tenant's device sees it.
+
+    Where the server no longer takes the access token, the refresh token gets the next ones. These are in the store
+    before either is used, since a refresh token is good once; when their answer is lost, the same one is sent again.
+    """
 
     def __init__(
         self,
@@ -74,12 +80,14 @@ class Exchange:
         tenant: str,
         device_id: str,
         *,
+        tokens: StoredTokens,
         retrying: Retrying,
         timeout: float,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self.retrying = retrying
-        self.token: str | None = None
+        self._tokens = tokens
+        self._renewing = threading.Lock()
         self._timeout = timeout
         self._client = httpx.Client(
             base_url=server,
@@ -91,17 +99,17 @@ class Exchange:
     def close(self) -> None:
         self._client.close()
 
-    def sign_in(self, email: str, password: str) -> Data:
-        """What the server answers to a login: `token` and `userId`. Raises NotSignedIn, Unavailable, Rejected."""
-        credentials = write({"email": email, "password": password}).encode()
-        return self._patiently("POST", "/api/users/login", content=credentials)
+    def sign_in(self, email: str, password: str, *, code: str | None, device_name: str) -> Data:
+        """What the server answers to a login. Raises NotSignedIn, Unavailable, Rejected."""
+        given = {"email": email, "password": password, "code": code, "deviceName": device_name}
+        return self._patiently("POST", "/api/v2/auth/login", content=write(given).encode())
 
     def get(self, path: str, params: Params | None = None) -> Data:
-        return self._patiently("GET", path, params=params, headers=self._authorized())
+        return self._signed("GET", path, params=params)
 
     def post(self, path: str, body: bytes, params: Params | None = None) -> Data:
         content, headers = _compressed(body)
-        return self._patiently("POST", path, params=params, content=content, headers=self._authorized() | headers)
+        return self._signed("POST", path, params=params, content=content, headers=headers)
 
     @contextmanager
     def stream(
@@ -111,21 +119,60 @@ class Exchange:
 
         Raises Unavailable when it breaks off, in the block, too.
         """
-        headers = self._authorized() | headers
         timeout = self._timeout if silence is None else httpx.Timeout(self._timeout, read=silence)
-        with (
-            _no_answer(),
-            self._client.stream("GET", path, params=params, headers=headers, timeout=timeout) as response,
-        ):
-            if response.status_code != httpx.codes.OK:
-                response.read()
-                raise _failure(response)
-            yield _lines(response)
+        request = self._client.build_request("GET", path, params=params, headers=headers, timeout=timeout)
+        with _no_answer():
+            response = self._begin(request)
+            try:
+                yield _lines(response)
+            finally:
+                response.close()
 
-    def _authorized(self) -> dict[str, str]:
-        if self.token is None:
+    def _begin(self, request: httpx.Request) -> httpx.Response:
+        """The answer to the request, as far as its beginning; with a new token where the one there is is not taken."""
+        token = self._present_token()
+        try:
+            return self._answer_to(request, token)
+        except NotSignedIn:
+            if not self._can_renew(token):
+                raise
+        return self._answer_to(request, self._present_token())
+
+    def _answer_to(self, request: httpx.Request, token: str) -> httpx.Response:
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = self._client.send(request, stream=True)
+        if response.status_code != httpx.codes.OK:
+            response.read()
+            raise _failure(response)
+        return response
+
+    def _present_token(self) -> str:
+        token = self._tokens.access()
+        if token is None:
             raise NotSignedIn("there is no token: sign in")
-        return {"Authorization": f"Bearer {self.token}"}
+        return token
+
+    def _signed(self, method: str, path: str, *, headers: dict[str, str] | None = None, **request: Any) -> Data:
+        token = self._present_token()
+        try:
+            return self._patiently(method, path, headers=_bearing(token, headers), **request)
+        except NotSignedIn:
+            if not self._can_renew(token):
+                raise
+        return self._patiently(method, path, headers=_bearing(self._present_token(), headers), **request)
+
+    def _can_renew(self, refused: str) -> bool:
+        """Gets the next tokens, unless another thread has done so since. False where there is no refresh token."""
+        with self._renewing:
+            if self._tokens.access() != refused:
+                return True
+            refresh_token = self._tokens.refresh()
+            if refresh_token is None:
+                return False
+            body = write({"refreshToken": refresh_token}).encode()
+            answer = self._patiently("POST", "/api/v2/auth/refresh", content=body)
+            self._tokens.renew(refused, str(answer["accessToken"]), str(answer["refreshToken"]))
+            return True
 
     def _patiently(self, method: str, path: str, **request: Any) -> Data:
         patience = Patience(self.retrying)
@@ -142,6 +189,10 @@ class Exchange:
         if response.status_code != httpx.codes.OK:
             raise _failure(response)
         return document(response.content)
+
+
+def _bearing(token: str, headers: dict[str, str] | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", **(headers or {})}
 
 
 def document(content: bytes) -> Data:

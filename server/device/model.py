@@ -46,7 +46,8 @@ class Event:
     `quarantined`; `set-aside` for one that the server does not even take into quarantine, such as a single event that
     is too large; `pulled` for those of other devices. `code`, `path` and `detail` say why. `seq` is the event's number
     in the server's present log, None while that is not known. `applied` is what of `data` the server lets count, where
-    that is less: phones send whole forms.
+    that is less: phones send whole forms. `digest`, in hexadecimal, is that of what was pushed, where what it said of a
+    person has been taken out since; empty for an event that is whole.
     """
 
     guid: str
@@ -64,6 +65,7 @@ class Event:
     code: str = ""
     path: str = ""
     detail: str = ""
+    digest: str = ""
 
     def content(self) -> Data:
         """What of it travels, and what a receipt is about."""
@@ -78,7 +80,7 @@ class Event:
 
     def wire(self) -> Data:
         """The event as it is pushed."""
-        more = {"baseVersion": self.base_version, "applied": self.applied}
+        more = {"baseVersion": self.base_version, "applied": self.applied, "erased": True if self.digest else None}
         return self.content() | {key: value for key, value in more.items() if value is not None}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 Database = sqlite3.Connection
 Row = sqlite3.Row
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION = 0x43524F46
 """Marks the file as a store of this library."""
 
@@ -47,7 +47,7 @@ def create_schema(db: Database) -> None:
         data TEXT NOT NULL, timestamp TEXT NOT NULL, user_id TEXT NOT NULL, base_version INTEGER,
         applied TEXT, own INTEGER NOT NULL, device_id TEXT NOT NULL DEFAULT '', status TEXT NOT NULL, seq INTEGER,
         code TEXT NOT NULL DEFAULT '', path TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
-        to_offer INTEGER NOT NULL, on_top INTEGER NOT NULL
+        to_offer INTEGER NOT NULL, on_top INTEGER NOT NULL, digest TEXT NOT NULL DEFAULT ''
     )
     """)
     db.execute("CREATE INDEX events_to_offer ON events (own DESC, position) WHERE to_offer")
@@ -78,6 +78,13 @@ def create_schema(db: Database) -> None:
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def bring_schema_up_to_date(db: Database, version: int) -> None:
+    """From the version before that of this library."""
+    if version == 1:
+        db.execute("ALTER TABLE events ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
 def begin(db: Database) -> None:
     db.execute("BEGIN IMMEDIATE")
 
@@ -104,16 +111,16 @@ def set_fact(db: Database, key: str, value: Any) -> None:
 
 _EVENT = (
     "position, guid, entity_guid, type, data, timestamp, user_id, base_version, applied, own, device_id, status,"
-    " seq, code, path, detail"
+    " seq, code, path, detail, digest"
 )
 
 
 def insert_event(db: Database, values: Sequence[Any], mentions: Iterable[str]) -> None:
     """`values`: guid, entity_guid, type, data, timestamp, user_id, base_version, applied, own, device_id, status, seq,
-    to_offer, on_top."""
+    to_offer, on_top, digest."""
     cursor = db.execute(
         "INSERT INTO events (guid, entity_guid, type, data, timestamp, user_id, base_version, applied, own, device_id,"
-        " status, seq, to_offer, on_top) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " status, seq, to_offer, on_top, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         values,
     )
     position = cursor.lastrowid
@@ -211,8 +218,25 @@ def forget_event(db: Database, guid: str) -> None:
 
 
 def offer_everything(db: Database) -> None:
-    """Numbers and versions are of the log that was; what no server takes stays set aside."""
-    db.execute("UPDATE events SET seq = NULL, base_version = NULL, to_offer = (status <> 'set-aside')")
+    """Numbers and versions are of the log that was. What no server takes stays set aside, and so does what is empty."""
+    db.execute("UPDATE events SET seq = NULL, base_version = NULL, to_offer = (status <> 'set-aside' AND data <> '{}')")
+
+
+def set_erased(db: Database, guid: str, data: str, applied: str | None, digest: str) -> None:
+    """Puts what is left of an event in the place of its content, for good."""
+    db.execute(
+        "UPDATE events SET data = ?, applied = ?, digest = ? WHERE guid = ?",
+        (data, applied, digest, guid),
+    )
+
+
+def list_whole_events_of(db: Database, entity_guid: str) -> list[Row]:
+    """Those that mention the entity, are answered for, and are as they were made."""
+    return db.execute(
+        f"SELECT {_EVENT} FROM events WHERE position IN (SELECT position FROM mentions WHERE entity_guid = ?)"
+        " AND digest = '' AND NOT to_offer",
+        (entity_guid,),
+    ).fetchall()
 
 
 def take_from_top(db: Database) -> int:

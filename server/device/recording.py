@@ -81,4 +81,5 @@ def row_of(event: Event, *, to_offer: bool) -> tuple[Any, ...]:
         event.seq,
         to_offer,
         event.own and event.seq is None,
+        event.digest,
     )

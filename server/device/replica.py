@@ -7,7 +7,7 @@ swap is one transaction.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from server.device import conflicts, overlay, queries, receipts
+from server.device import conflicts, erasing, overlay, queries, receipts
 from server.device.errors import Rejected
 from server.device.model import Conflict, Data, Entity, Event, Receipt, SyncReport
 from server.device.recording import row_of
@@ -156,7 +156,7 @@ class Replica:
             queries.drop_generations_but(db, building)
             overlay.make_stale(self._store)
 
-    def add_log(self, events: Sequence[Data], entities: Iterable[Data], cursor: str) -> None:
+    def add_log(self, events: Sequence[Data], entities: Sequence[Data], cursor: str) -> None:
         """The same with a part of the log, from its beginning on: `cursor` is where to resume."""
         with self._store.transaction():
             if self._store.get("building") is None:
@@ -164,6 +164,7 @@ class Replica:
             self.add_snapshot(entities, cursor)
             for each in events:
                 self._take_event(each)
+            self._erase(entities)
 
     def finish_log(self, epoch: str) -> None:
         """Shows the generation that was made from the log of this epoch."""
@@ -186,7 +187,14 @@ class Replica:
             self._store.set(cursor=cursor)
             if (entities or events) and queries.has_on_top(db):
                 overlay.make_stale(self._store)
-            return [conflict for each in events for conflict in self._take_event(each)]
+            found = [conflict for each in events for conflict in self._take_event(each)]
+            self._erase(entities)
+            return found
+
+    def _erase(self, entities: Iterable[Data]) -> None:
+        for each in entities:
+            if each.get("erased"):
+                erasing.erase(self._store, each["guid"])
 
     def _take_event(self, wire: Data) -> list[Conflict]:
         with self._store.transaction() as db:
@@ -238,6 +246,7 @@ def read_event(wire: Data) -> Event:
         status="pulled",
         seq=wire["seq"],
         device_id=_text(wire.get("deviceId")),
+        digest=_text(wire.get("digest")),
     )
 
 

@@ -40,6 +40,8 @@ class Store:
             raise StoreUnusable(f"{path} was written by a newer version of this library")
         queries.make_commits_last(self._db)
         with self.transaction() as db:
+            if tables and version < queries.SCHEMA_VERSION:
+                queries.bring_schema_up_to_date(db, version)
             if not tables:
                 queries.create_schema(db)
                 self.set(tenant=tenant, device_id=new_id, log=1, generation=0, generation_log=0, last_ms=0)
@@ -138,6 +140,7 @@ def event_from(row: queries.Row) -> Event:
         code=row["code"],
         path=row["path"],
         detail=row["detail"],
+        digest=row["digest"],
     )
 
 

@@ -3,8 +3,10 @@
 from typing import Any, Final
 from uuid import uuid4
 
+from server.audit import author_of, record_inside
 from server.db import Connection
 from server.db.connection import Row
+from server.db.scope import seeing_everything
 from server.duplicates import queries
 from server.duplicates.finding import catch_up, load_and_find_pairs
 from server.duplicates.model import PairsQuery, Resolution, Resolved
@@ -12,11 +14,16 @@ from server.entities.paging import MOST_COUNTED, cursor, page_answer, place_in, 
 from server.kit.call import Answer, Call
 from server.kit.clock import iso_ms
 from server.kit.problem import FieldError, ProblemKind
+from server.kit.sight import Sight
 from server.sync.event import RESOLVE_DUPLICATE
+from server.sync.queries import list_of_forms
 
 UNKNOWN_PAIR = ProblemKind("duplicates.unknown", 404, "There are no such entities.")
 NOTHING_LEFT = ProblemKind(
     "duplicates.nothing-left", 409, "The record that was to be kept is deleted already: deleting this one leaves none."
+)
+HIDDEN_BELOW = ProblemKind(
+    "duplicates.form-not-allowed", 403, "Records that are not yours to change would be deleted with this one."
 )
 SAME_ENTITY = ProblemKind("duplicates.same", 422, "An entity is no duplicate of itself.")
 
@@ -30,7 +37,8 @@ async def list_open_pairs(call: Call) -> Answer:
 
     Pairs that the latest pushes made are among them.
     """
-    await catch_up(call.db, call.at)
+    async with seeing_everything(call.db, call.sight):
+        await catch_up(call.db, call.at)
     query: PairsQuery = call.query
     place = place_in(query.after, (int,))
     limit = query.rows(_ROWS)
@@ -49,7 +57,8 @@ async def list_open_pairs(call: Call) -> Answer:
 async def resolve_pair(call: Call) -> Resolved:
     """Settles a pair by an event that every device gets. Settling it again changes nothing.
 
-    Raises duplicates.unknown when neither entity is known, or the one to be deleted is not; duplicates.same.
+    Raises duplicates.unknown when neither entity is known, or the one to be deleted is not; duplicates.same; and
+    duplicates.form-not-allowed where records that are hidden from the caller would be deleted, too.
     """
     wanted: Resolution = call.body
     # Of two that delete one of a pair each, the second finds that the other record is gone.
@@ -66,7 +75,13 @@ async def resolve_pair(call: Call) -> Resolved:
         "timestamp": iso_ms(call.at),
         "userId": call.caller.account,
     }
-    await load_and_find_pairs(call.db, [event], account=call.caller.account, at=call.at)
+    async with seeing_everything(call.db, call.sight):
+        if wanted.shouldDeleteNewItem and await _has_hidden_below(call.db, wanted.new_guid, call.sight):
+            raise HIDDEN_BELOW()
+        await load_and_find_pairs(call.db, [event], account=call.caller.account, at=call.at)
+    subject = f"pair:{wanted.new_guid}:{wanted.existing_guid}"
+    details = {"event": event["guid"], "deleted": wanted.shouldDeleteNewItem}
+    await record_inside(call.db, author_of(call), "duplicate.resolved", subject, details=details)
     return Resolved()
 
 
@@ -79,6 +94,10 @@ async def _check(db: Connection, wanted: Resolution) -> None:
         raise UNKNOWN_PAIR(errors=[FieldError(key, "is no record") for key in unknown])
     if wanted.shouldDeleteNewItem and states[new] == "live" and states[existing] != "live":
         raise NOTHING_LEFT(errors=[FieldError("existingItem", "is deleted")])
+
+
+async def _has_hidden_below(db: Connection, guid: str, sight: Sight) -> bool:
+    return bool(sight.hidden) and any((await list_of_forms(db, [guid], sorted(sight.hidden))).values())
 
 
 def _pair(row: Row, *, with_detail: bool) -> dict[str, Any]:

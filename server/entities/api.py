@@ -162,6 +162,8 @@ def _event(row: Row) -> dict[str, Any]:
         "outcome": row["outcome"],
         "reason": row["reason"],
     }
+    if row["erased"]:
+        event["erased"] = True
     if row["applied"] is not None:
         event["applied"] = orjson.Fragment(row["applied"])
     return event

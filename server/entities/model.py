@@ -83,7 +83,8 @@ class EntityDetail(BaseModel):
 class EntityEvent(BaseModel):
     """An event as it was pushed, and what became of it.
 
-    `applied` is there where less than `data` counted. `account` and `deviceId` say who really sent it.
+    `applied` is there where less than `data` counted. `account` and `deviceId` say who really sent it. Of one that is
+    `erased`, what it said of a person was taken out.
     """
 
     guid: str
@@ -100,3 +101,4 @@ class EntityEvent(BaseModel):
     outcome: Literal["applied", "waiting", "without-effect"]
     reason: str
     applied: dict[str, Any] | None = None
+    erased: Literal[True] | None = None

@@ -148,7 +148,8 @@ EVENT_RANK: Final = """
 _EVENT_COLUMNS: Final = (
     "e.seq, e.guid, e.entity_guid, e.type, e.data, "
     "CASE WHEN e.applied::jsonb <> e.data::jsonb THEN e.applied END AS applied, "
-    "e.timestamp, e.timestamp_ms, e.effective_ms, e.user_id, e.account, e.device_id, e.received_at, e.outcome, e.reason"
+    "e.timestamp, e.timestamp_ms, e.effective_ms, e.user_id, e.account, e.device_id, e.received_at, e.outcome, "
+    "e.reason, e.erased"
 )
 
 

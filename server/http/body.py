@@ -112,6 +112,16 @@ async def _aside(size: int, read: Callable[[], T]) -> T:
     return await asyncio.to_thread(read) if size > _LARGE else read()
 
 
+async def hints_in(raw: bytes) -> list[str]:
+    """The configId in a body of JSON, as a list; an empty one where there is none, or no JSON."""
+    try:
+        document = await _aside(len(raw), lambda: read_json(raw))
+    except Problem:
+        return []
+    named = document.get("configId") if isinstance(document, dict) else None
+    return [named] if isinstance(named, str) and named else []
+
+
 def parse_query(values: dict[str, str], model: type[BaseModel]) -> BaseModel:
     """The query parameters as the route's model; an empty one counts as one that was not sent."""
     return validated(model, {name: value for name, value in values.items() if value}, BAD_QUERY)

@@ -12,23 +12,25 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth.authentication import SESSION_PREFIX, Identity
+from server.auth.authentication import Identity, named_device
 from server.auth.queries import list_rights
 from server.db import Connection, Database
 from server.db.migrations import tenant_migrations
 from server.http.admission import Place
 from server.http.authentication import Authentication, credential_of
-from server.http.body import parse_body, parse_query, parse_upload, read_body
+from server.http.body import hints_in, parse_body, parse_query, parse_upload, read_body
 from server.http.lane import Lane
 from server.http.load import LARGE_BODY, Bounds, HeldBody, Load
+from server.http.outsiders import record_operator
 from server.http.packing import coding_of_answer, packed, packer_of
 from server.http.route import Route
 from server.http.streaming import StreamedResponse
 from server.kit.call import Answer, Call, Caller, Streamed, Upload
 from server.kit.clock import utc_now
 from server.kit.problem import ProblemKind
+from server.kit.sight import EVERYTHING, Sight
 from server.kit.strict_json import dump_json
-from server.roles.decision import FORBIDDEN, is_allowed, require
+from server.roles.decision import FORBIDDEN, is_allowed, require, sight_of
 from server.tenants.model import SUSPENDED, Tenant
 from server.tenants.problems import NOT_MIGRATED, UNKNOWN_TENANT
 
@@ -41,6 +43,11 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?")
 
 _STRANGERS_BODY = 64 * 1024
 """What somebody who has not signed in may send at most, in bytes."""
+
+_EARLY_BODY = 1024 * 1024
+"""Bytes that a body may have that is read before it is known whose it is; a larger one names its tenant elsewhere."""
+
+_STRANGERS = "strangers"
 
 _EVENT_STREAM = "text/event-stream"
 _PACKED_TYPES = frozenset({"application/json", "application/x-ndjson"})
@@ -72,6 +79,14 @@ class Serving:
     load: Load = field(default_factory=lambda: Load(Bounds()))
 
 
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """A body that was read before it was known who sends it, and the names of a tenant in it."""
+
+    raw: bytes = field(repr=False)
+    hints: list[str]
+
+
 class Endpoint:
     """A route as Starlette calls it."""
 
@@ -93,16 +108,17 @@ class Endpoint:
     async def _handle(self, request: Request, facts: dict[str, object]) -> Any:
         route = self._route
         hints = tenant_hints(request, route)
-        identity = await self._identify(request, hints)
+        early = None if hints else await self._read_early(request)
+        identity = await self._identify(request, early.hints if early else hints)
         facts["account"] = identity.caller.account
         if hints or route.tenant == "none":
             self._admit(identity, named=bool(hints))
             self._count(request, identity.tenant)
-        elif route.takes_body:
+        elif early is None and route.takes_body:
             await self._admit_anywhere(identity.caller)
         owner = _owner(identity)
         with self._serving.load.body_of(owner) as held:
-            raw = await self._read(request, held)
+            raw = await self._read(request, held, early)
             async with self._serving.load.turn_of(owner, len(raw)):
                 body = await self._parsed(request, raw)
                 return await self._answer(request, facts, identity, hints, body, is_large=len(raw) > LARGE_BODY)
@@ -142,7 +158,9 @@ class Endpoint:
             origin=self._origin(request),
             authorization=request.headers.get("authorization", ""),
             headers=request.headers,
+            sight=sight_of(identity.caller, identity.tenant.form_roles) if identity.tenant else EVERYTHING,
         )
+        await record_operator(self._serving.database, route, call)
         lane = self._serving.lane
         if lane is not None and is_large and route.scope == "tenant":
             answer = await lane.run(partial(self._handled_aside, call))
@@ -156,12 +174,12 @@ class Endpoint:
 
     async def _handled(self, call: Call, database: Database) -> Any:
         """What the handler returns, with its transaction committed."""
-        async with self._transaction(call.tenant, database) as db:
+        async with self._transaction(call.tenant, call.sight, database) as db:
             call = replace(
                 call,
                 db=db,
-                reading=partial(self._opened, call.tenant, database, readonly=True),
-                writing=partial(self._opened, call.tenant, database, readonly=False),
+                reading=partial(self._opened, call, database, readonly=True),
+                writing=partial(self._opened, call, database, readonly=False),
             )
             return await self._route.handler(call)
 
@@ -178,10 +196,24 @@ class Endpoint:
         if self._route.is_public:
             return Identity(NOBODY, None)
         return await self._serving.authentication.identify(
-            credential_of(request.headers.get("authorization")),
+            credential_of(request.method, request.headers),
             tenant=hints[0] if hints else None,
             device_id=device_id(request),
         )
+
+    async def _read_early(self, request: Request) -> "_Early | None":
+        """The body, where only the tenant that it names can tell whose the request is; of so many bytes at most.
+
+        All strangers together take no more room than one tenant may.
+        """
+        route, serving = self._route, self._serving
+        if route.is_public or route.tenant == "none" or route.body is None:
+            return None
+        if not serving.authentication.is_of_provider(credential_of(request.method, request.headers)):
+            return None
+        with serving.load.body_of(_STRANGERS) as held:
+            raw = await read_body(request, min(_EARLY_BODY, serving.max_body), packed=route.compressed, held=held)
+            return _Early(raw, await hints_in(raw))
 
     async def _check_one_tenant(self, request: Request, hints: list[str], identity: Identity) -> None:
         """Two names of one tenant are fine, its config id and its number for instance; two tenants are not."""
@@ -230,8 +262,11 @@ class Endpoint:
         if route.scope in ("tenant", "stream") and tenant.schema_version != tenant_migrations()[-1].id:
             raise NOT_MIGRATED(headers={"Retry-After": "30"})
 
-    async def _read(self, request: Request, held: HeldBody) -> bytes:
+    async def _read(self, request: Request, held: HeldBody, early: "_Early | None") -> bytes:
         route = self._route
+        if early is not None:
+            held.add(len(early.raw))
+            return early.raw
         if not route.takes_body:
             return b""
         if route.is_public:
@@ -250,21 +285,20 @@ class Endpoint:
             return route.body()
         return await parse_body(raw, route.body, request.headers.get("content-type", ""), route.lines)
 
-    def _transaction(self, tenant: Tenant | None, database: Database) -> AbstractAsyncContextManager[Any]:
+    def _transaction(self, tenant: Tenant | None, sight: Sight, database: Database) -> AbstractAsyncContextManager[Any]:
         route = self._route
         if route.scope in ("none", "stream"):
             return _no_transaction()
         if route.scope == "shared":
             return database.shared(readonly=not route.write)
         assert tenant is not None
-        return database.inside(tenant.scope, readonly=not route.write)
+        return database.inside(
+            tenant.scope, readonly=not route.write, sight=sight, sees_everything=route.sees_everything
+        )
 
-    def _opened(
-        self, tenant: Tenant | None, database: Database, *, readonly: bool
-    ) -> AbstractAsyncContextManager[Connection]:
-        assert tenant is not None
+    def _opened(self, call: Call, database: Database, *, readonly: bool) -> AbstractAsyncContextManager[Connection]:
         assert self._route.scope == "stream"
-        return database.inside(tenant.scope, readonly=readonly)
+        return database.inside(call.tenant.scope, readonly=readonly, sight=call.sight)
 
     def _origin(self, request: Request) -> str:
         """This server's public address: as configured, or the request's own host where that is an allowed one."""
@@ -300,9 +334,7 @@ def named_in_body(body: BaseModel | Upload | None, route: Route) -> str | None:
 
 def device_id(request: Request) -> str:
     """The device's own id where it sends one; old clients do not and are known by their session."""
-    given = request.headers.get("x-device-id", "")
-    is_fit = 0 < len(given) <= 128 and given.isprintable() and not given.startswith(SESSION_PREFIX)
-    return given if is_fit else ""
+    return named_device(request.headers.get("x-device-id", ""))
 
 
 @asynccontextmanager
@@ -336,6 +368,8 @@ async def response_to(request: Request, answer: Any, media_type: str) -> Respons
     if may_pack and coding:
         content = await packed(content, coding)
     response = Response(content, answer.status, headers=dict(answer.headers), media_type=answer.media_type)
+    for cookie in answer.cookies:
+        response.headers.append("Set-Cookie", cookie)
     if may_pack:
         _say_packed(response, coding)
     return response

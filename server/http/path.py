@@ -21,6 +21,7 @@ _HEADERS = [
     "Content-Type",
     "If-None-Match",
     "Last-Event-ID",
+    "X-CSRF-Token",
     "X-Device-Id",
     "X-Request-Id",
     "X-Tenant-Id",

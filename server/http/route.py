@@ -28,6 +28,7 @@ class Route:
     'stream' opens none either, the handler opens short ones in the tenant's schema by `call.reading`.
     tenant: whether the request has to name a tenant, by configId or X-Tenant-Id or the path parameter `tenant_in_path`.
     An optional one that is unknown leaves the caller without a role, so that only operators may go on.
+    sees_everything: the handler looks after what is hidden from the caller (`call.sight`) itself.
     body_optional: no body at all is `body` with its defaults.
     lines: the list in `body` that a body of application/x-ndjson makes up, one value a line; without it none is taken.
     compressed: whether the body may have a Content-Encoding, gzip or zstd.
@@ -45,6 +46,7 @@ class Route:
     tenant: TenantNeed = "required"
     tenant_in_path: str | None = None
     write: bool = True
+    sees_everything: bool = False
     query: type[BaseModel] = NoQuery
     body: type[BaseModel] | None = None
     body_optional: bool = False

@@ -1,10 +1,12 @@
 """What a handler gets and what it gives back, free of HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from server.kit.sight import EVERYTHING, Sight
 
 if TYPE_CHECKING:
     from server.db.connection import Connection
@@ -20,7 +22,10 @@ class Caller:
     role: the role in the tenant, None where there is none; rights: the permissions that it holds.
     limited_to: the only permissions that this credential gives, None for one that is not limited.
     is_in_person: the person signed in herself, by what only she knows: no key, app password or provider speaks for her.
-    lacks_second_factor: one is asked for here and was not shown. lacks_grant: an operator's, in a guarded tenant.
+    api_key: what may be shown of the API key that speaks for a service account, empty for everybody else.
+    bound_to: the number of the only tenant that this credential reaches, None where it reaches all of the account's.
+    lacks_second_factor: one is asked for here and was not shown.
+    lacks_grant, has_grant: which of the two, of an operator in a guarded tenant; neither anywhere else.
     device: the device that it says it is, or else its session.
     """
 
@@ -33,8 +38,11 @@ class Caller:
     rights: frozenset[str] = frozenset()
     limited_to: frozenset[str] | None = None
     is_in_person: bool = True
+    api_key: str = ""
+    bound_to: int | None = None
     lacks_second_factor: bool = False
     lacks_grant: bool = False
+    has_grant: bool = False
     device: str = ""
 
     @property
@@ -61,6 +69,8 @@ class Call:
     'stream', which have no other.
     `headers` are those of the request, names in lower case, for what is negotiated: Accept, If-None-Match.
     `authorization` is that header as it came, for a public route that asks for a secret of its own.
+    `sight`: what of the tenant's records is hidden from the caller; the transactions are narrowed by it already, except
+    on routes that see everything.
     `after_commit` takes what is to be done once the transaction has been committed, and only then.
     """
 
@@ -78,6 +88,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     reading: "Callable[[], AbstractAsyncContextManager[Connection]]" = field(default=lambda: _no_scope(), repr=False)
     writing: "Callable[[], AbstractAsyncContextManager[Connection]]" = field(default=lambda: _no_scope(), repr=False)
+    sight: Sight = EVERYTHING
     after_commit: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -87,12 +98,13 @@ def _no_scope() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer other than 200 with JSON. A `body` of bytes goes out as it is."""
+    """An answer other than 200 with JSON. A `body` of bytes goes out as it is. `cookies` are values of Set-Cookie."""
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    cookies: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import asyncpg
 
 from server.db import Scope
 from server.kit.problem import ProblemKind
-from server.live.room import Listener, ReadHead, Room
+from server.live.room import Credential, Listener, ReadHead, Room
 from server.sync.v2.cursor import Head
 
 log = logging.getLogger(__name__)
@@ -73,16 +73,16 @@ class Hub:
         for room in self._rooms.values():
             yield from room.listeners
 
-    async def listen(self, tenant_id: int, scope: Scope, *, session_id: str, account_id: int) -> tuple[Listener, Head]:
+    async def listen(self, tenant_id: int, scope: Scope, credential: Credential) -> tuple[Listener, Head]:
         """A new listener, and the head as it stands; the caller then sets what is `told` already.
 
         It is in its room before the head is read, so that whatever is committed later is heard. Raises `live.too-many`.
         """
         room = self._rooms.setdefault(tenant_id, Room(tenant_id, scope))
-        if sum(other.account_id == account_id for other in room.listeners) >= MOST_OF_AN_ACCOUNT:
+        if sum(other.credential.account == credential.account for other in room.listeners) >= MOST_OF_AN_ACCOUNT:
             raise TOO_MANY(headers={"Retry-After": "60"})
         life = self._pace.lifetime * uniform(0.9, 1.0)  # noqa: S311 - spreads, protects nothing
-        listener = Listener(room, session_id, account_id, monotonic() + life)
+        listener = Listener(room, credential, monotonic() + life)
         listener.is_over = self._is_stopping
         room.listeners.add(listener)
         await self._look(room)

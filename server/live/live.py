@@ -10,7 +10,7 @@ from server.db.listening import Listening
 from server.live.hub import Hub, Pace
 from server.live.notices import CHANNEL, notices_in
 from server.live.notifier import Notifier
-from server.live.rights import keep_ending_those_without_rights
+from server.live.rights import Rights
 from server.sync.v2.cursor import Head, find_head
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,18 @@ class Timing:
 class Live:
     """The hub of a process and all that feeds it. `direct` is the address of the database past any PgBouncer."""
 
-    def __init__(self, database: Database, direct: str, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        direct: str,
+        timing: Timing | None = None,
+        *,
+        operators_need_second_factor: bool = False,
+    ) -> None:
         self._database = database
         self._timing = timing or Timing()
         self.hub = Hub(self._read, self._timing.pace)
+        self._rights = Rights(self.hub, database, operators_need_second_factor)
         listening = Listening(
             direct,
             CHANNEL,
@@ -68,7 +76,7 @@ class Live:
             self.hub.tell(tenant_id, head)
 
     async def _check_rights(self) -> None:
-        await keep_ending_those_without_rights(self.hub, self._database, seconds=self._timing.rights)
+        await self._rights.keep_ending(seconds=self._timing.rights)
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,17 +1,22 @@
-"""Whether listeners may still listen: one statement for all of them, now and then."""
+"""Whether listeners may still listen: one statement for all sessions and one for all keys, now and then."""
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
 from server.auth.authentication import caller_from
 from server.auth.queries import list_standings
-from server.db import Database
+from server.auth.service_accounts import caller_from_key
+from server.auth.service_accounts.queries import list_key_standings
+from server.db import Connection, Database
 from server.db.connection import Row
+from server.kit.call import Caller
 from server.live.hub import Hub
+from server.live.room import Listener
 from server.roles.decision import is_allowed
 from server.roles.permissions import Permission
 from server.tenants.model import SUSPENDED
@@ -20,36 +25,68 @@ log = logging.getLogger(__name__)
 
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
-
-async def end_those_without_rights(hub: Hub, database: Database) -> None:
-    """Ends whoever could not begin to listen now: session over, membership or tenant taken away, tenant suspended."""
-    listeners = list(hub)
-    if not listeners:
-        return
-    allowed = await _allowed(database, {(each.session_id, each.tenant_id) for each in listeners})
-    for listener in listeners:
-        if (listener.session_id, listener.tenant_id) not in allowed:
-            hub.end(listener)
+Standing = tuple[str, int]
+"""A session or the shown part of a key, and a tenant's number. No session has the form of a key."""
 
 
-async def keep_ending_those_without_rights(hub: Hub, database: Database, *, seconds: float) -> None:
-    """Does so every so many seconds until cancelled."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await end_those_without_rights(hub, database)
-        except _FAILURES as error:
-            log.warning("Whether live listeners may go on could not be looked up: %s", error)
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Ends listeners that may listen no longer. `operators_need_second_factor`: as the installation asks."""
+
+    hub: Hub
+    database: Database
+    operators_need_second_factor: bool = False
+
+    async def keep_ending(self, *, seconds: float) -> None:
+        """Does so every so many seconds until cancelled."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.end_those_without()
+            except _FAILURES as error:
+                log.warning("Whether live listeners may go on could not be looked up: %s", error)
+
+    async def end_those_without(self) -> None:
+        """Ends whoever could not begin to listen now.
+
+        His session or key is over, a membership or role was taken away, the tenant is suspended; or nobody can tell,
+        since he came with something that is not stored. He may show it again.
+        """
+        listeners = list(self.hub)
+        if not listeners:
+            return
+        allowed = await self._allowed(listeners)
+        for listener in listeners:
+            if _standing_of(listener) not in allowed:
+                self.hub.end(listener)
+
+    async def _allowed(self, listeners: Sequence[Listener]) -> set[Standing]:
+        sessions = {_standing_of(each) for each in listeners if each.credential.session_id}
+        keys = {_standing_of(each) for each in listeners if each.credential.api_key}
+        async with self.database.shared(readonly=True) as db:
+            return await self._of_sessions(db, sessions) | await _of_keys(db, keys)
+
+    async def _of_sessions(self, db: Connection, asked: Collection[Standing]) -> set[Standing]:
+        rows = await list_standings(db, [UUID(session) for session, _ in asked], [tenant for _, tenant in asked])
+        return {(str(row["session_id"]), row["id"]) for row in rows if not row["is_stale"] and self._may_listen(row)}
+
+    def _may_listen(self, row: Row) -> bool:
+        return _is_open_to(
+            caller_from(row, operators_need_second_factor=self.operators_need_second_factor), row["state"]
+        )
 
 
-async def _allowed(database: Database, asked: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-    pairs = list(asked)
-    async with database.shared(readonly=True) as db:
-        rows = await list_standings(db, [UUID(session) for session, _ in pairs], [tenant for _, tenant in pairs])
-    return {(str(row["session_id"]), row["id"]) for row in rows if _may_listen(row)}
+async def _of_keys(db: Connection, asked: Collection[Standing]) -> set[Standing]:
+    if not asked:
+        return set()
+    rows = await list_key_standings(db, [key for key, _ in asked], [tenant for _, tenant in asked])
+    return {(row["prefix"], row["id"]) for row in rows if _is_open_to(caller_from_key(row), row["state"])}
 
 
-def _may_listen(row: Row) -> bool:
-    caller = caller_from(row)
-    is_open = caller.is_operator or row["state"] != SUSPENDED
-    return is_open and not row["is_stale"] and is_allowed(caller, Permission.SYNC_PULL)
+def _is_open_to(caller: Caller, state: str) -> bool:
+    is_open = caller.is_operator or state != SUSPENDED
+    return is_open and is_allowed(caller, Permission.SYNC_PULL)
+
+
+def _standing_of(listener: Listener) -> Standing:
+    return listener.credential.session_id or listener.credential.api_key, listener.tenant_id

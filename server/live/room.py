@@ -6,6 +6,7 @@ it is and however much happens meanwhile, what it gets next is the newest head a
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 from weakref import WeakSet
 
@@ -14,6 +15,18 @@ from server.sync.v2.cursor import Head
 
 ReadHead = Callable[[Scope], Awaitable[Head]]
 """Reads where the log in a scope ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """By what an account listens: a session, or the API key of a service account, by the part of it that may be shown.
+
+    Of somebody who has neither, nobody can look up later whether he may go on.
+    """
+
+    account: str
+    session_id: str = ""
+    api_key: str = ""
 
 
 class Room:
@@ -84,7 +97,7 @@ class Room:
 class Listener:
     """Iterates over what a device is to be told: the newest head, or None for a sign of life. Over when it is ended.
 
-    told: the head that the device knows.
+    credential: what it came with, in which tenant it may be good no longer. told: the head that the device knows.
     ends_at, spoke_at: by the monotonic clock, when it is to end and when it last had something to say.
     """
 
@@ -92,20 +105,18 @@ class Listener:
         "__weakref__",
         "_room",
         "_waiter",
-        "account_id",
+        "credential",
         "ends_at",
         "is_due",
         "is_over",
-        "session_id",
         "spoke_at",
         "told",
     )
 
-    def __init__(self, room: Room, session_id: str, account_id: int, ends_at: float) -> None:
+    def __init__(self, room: Room, credential: Credential, ends_at: float) -> None:
         self._room = room
         self._waiter: asyncio.Future[None] | None = None
-        self.session_id = session_id
-        self.account_id = account_id
+        self.credential = credential
         self.ends_at = ends_at
         self.spoke_at = monotonic()
         self.is_due = False

@@ -1,8 +1,11 @@
 """The one place that decides whether a caller may do what a route does."""
 
+from collections.abc import Mapping, Sequence
+
 from server.kit.call import Caller
 from server.kit.problem import ProblemKind
-from server.roles.permissions import OPERATOR_ONLY, Permission
+from server.kit.sight import EVERYTHING, Sight
+from server.roles.permissions import ADMINISTRATOR, BEYOND_A_GRANT, OF_A_TENANT, OPERATOR_ONLY, Permission
 
 FORBIDDEN = ProblemKind("access.forbidden", 403, "You do not have the right to do this.")
 OWN_LOGIN_NEEDED = ProblemKind(
@@ -14,6 +17,7 @@ SECOND_FACTOR_NEEDED = ProblemKind(
 BREAK_GLASS_NEEDED = ProblemKind(
     "access.break-glass-needed", 403, "This organization guards its data: an operator needs a grant to see it."
 )
+GUARDED = ProblemKind("access.guarded", 403, "This organization guards its data: only its own people may do this.")
 
 
 def refusal(caller: Caller, permission: Permission) -> ProblemKind | None:
@@ -30,12 +34,52 @@ def refusal(caller: Caller, permission: Permission) -> ProblemKind | None:
     if caller.lacks_second_factor:
         return SECOND_FACTOR_NEEDED
     if permission in OPERATOR_ONLY:
-        return None if caller.is_operator else FORBIDDEN
+        return None if _has_operators_power(caller) else FORBIDDEN
     if permission in caller.rights:
         return None
-    if caller.is_operator:
-        return BREAK_GLASS_NEEDED if caller.lacks_grant else None
-    return FORBIDDEN
+    return _refusal_of_operator(caller, permission)
+
+
+def _refusal_of_operator(caller: Caller, permission: Permission) -> ProblemKind | None:
+    """Why who has no right of his own in the tenant may not do it as an operator either."""
+    if not _has_operators_power(caller):
+        return FORBIDDEN
+    if (caller.lacks_grant or caller.has_grant) and permission in BEYOND_A_GRANT:
+        return GUARDED
+    return BREAK_GLASS_NEEDED if caller.lacks_grant else None
+
+
+def _has_operators_power(caller: Caller) -> bool:
+    """A credential that was made for something smaller does not carry it."""
+    return caller.is_operator and caller.limited_to is None
+
+
+def rights_here(caller: Caller) -> frozenset[Permission]:
+    """All that the caller may do in the tenant that he was looked up for: the most that he can give to somebody."""
+    return frozenset(permission for permission in OF_A_TENANT if is_allowed(caller, permission))
+
+
+def acts_as_operator(caller: Caller, permission: Permission) -> bool:
+    """Whether what he does in a tenant is none of his rights there, but an operator's. Such acts are put on record."""
+    return caller.is_operator and permission in OF_A_TENANT and permission not in caller.rights
+
+
+def sight_of(caller: Caller, form_roles: Mapping[str, Sequence[str]]) -> Sight:
+    """What is hidden from the caller: what is from his role, and nothing from an operator who has none."""
+    return EVERYTHING if caller.is_outsider else sight_of_role(caller.role, form_roles)
+
+
+def sight_of_role(role: str | None, form_roles: Mapping[str, Sequence[str]]) -> Sight:
+    """What is hidden from a role: the forms that it is not among the roles of, written in any case.
+
+    Administrators see everything.
+    """
+    if role == ADMINISTRATOR:
+        return EVERYTHING
+    own = (role or "").casefold()
+    return Sight(
+        frozenset(form for form, roles in form_roles.items() if own not in {name.casefold() for name in roles})
+    )
 
 
 def is_allowed(caller: Caller, permission: Permission) -> bool:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from server.db import Connection
 from server.db.connection import Row
+from server.db.scope import seeing_everything
 from server.kit.call import Answer, Call
 from server.kit.clock import iso_ms
 from server.kit.numbers import whole_number
@@ -135,7 +136,7 @@ async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: Syn
     """Takes events. The status tells whether the push arrived; the fate of each event stands beside it."""
     body: PushBody = call.body
     source = Source(call.caller.account, call.caller.device, call.at)
-    received = await receive(call.db, body.events, source, tolerance)
+    received = await receive(call.db, body.events, source, tolerance, call.sight)
     await follow(call.db, received.pushed, source)
     call.after_commit.append(partial(count_fates, metrics, received.fates))
     return Answer({"status": "success", "events": [_told(fate) for fate in received.fates]})
@@ -164,7 +165,9 @@ def _told(fate: Fate) -> dict[str, str]:
 
 async def pull(call: Call, *, gate: Gate) -> Answer:
     """The next page for a phone."""
-    if error := await gate(call.db, call.at):
+    async with seeing_everything(call.db, call.sight):
+        error = await gate(call.db, call.at)
+    if error:
         return Answer({"events": [], "nextCursor": None, "error": error})
     source = Source(call.caller.account, call.caller.device, call.at)
     try:
@@ -175,7 +178,10 @@ async def pull(call: Call, *, gate: Gate) -> Answer:
 
 
 async def push_audit_logs(call: Call) -> StatusAnswer:
-    """Keeps what a phone reports, as the caller's: whatever user it claims, the account is written over it."""
+    """Keeps what a phone reports, as the caller's: whatever user it claims, the account is written over it.
+
+    Also of records that are not there yet, or that are hidden from the caller: nothing that was sent is lost.
+    """
     await audit_log.receive(call.db, call.body.auditLogs, Source(call.caller.account, call.caller.device, call.at))
     return StatusAnswer()
 

@@ -1,14 +1,16 @@
 """The audit log of the devices: what each reports that it did to which entity."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from server.db import Connection
+from server.entities.erasing import without
 from server.kit.clock import parse_iso
 from server.sync import queries
+from server.sync.erasing import erased_among
 from server.sync.intake import Refusal
 from server.sync.push import Source
 from server.sync.quarantine import keep
@@ -50,6 +52,8 @@ async def receive(db: Connection, raws: Sequence[Any], source: Source) -> None:
 async def insert(db: Connection, entries: Sequence[dict[str, Any]], source: Source) -> None:
     """Keeps the entries as the account's; one that is known is passed over."""
     unique = list({entry["guid"]: entry for entry in entries}.values())
+    if persons := await erased_among(db, unique):
+        unique = [entry_without(entry, persons) for entry in unique]
     await queries.insert_audit_log(
         db,
         [
@@ -65,6 +69,13 @@ async def insert(db: Connection, entries: Sequence[dict[str, Any]], source: Sour
         device_id=source.device_id,
         at=source.at,
     )
+
+
+def entry_without(entry: dict[str, Any], persons: Collection[str]) -> dict[str, Any]:
+    """The entry without what it says of the persons."""
+    changes = entry.get("changes", {})
+    left = {} if entry["entityGuid"] in persons else without(changes, persons)
+    return entry if left is changes else {**entry, "changes": left, "signature": ""}
 
 
 async def list_since(db: Connection, since: str, at: datetime) -> list[dict[str, Any]]:

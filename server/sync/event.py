@@ -32,6 +32,8 @@ class Event:
     `digest` is empty until somebody asks `digest_of`.
     `base_seq` is the number up to which its maker had seen the entity, as far as is known.
     `effective_ms` is the device's time, but not later than its arrival plus a tolerance, fixed at first arrival.
+    `erased`: what it said of a person was taken out; `digest` then is no longer that of `data`.
+    `erases`: it deletes its entity for good. Only the server makes such an event.
     """
 
     guid: str
@@ -46,6 +48,8 @@ class Event:
     base_seq: int | None = None
     seq: int = 0
     digest: bytes = field(default=b"", compare=False, repr=False)
+    erased: bool = False
+    erases: bool = False
     mentions: tuple[str, ...] = field(init=False)
     place: Place = field(init=False)
 
@@ -58,6 +62,11 @@ class Event:
     def fields(self) -> Data:
         """What the fold merges."""
         return self.data if self.applied is None else self.applied
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it holds neither a field nor a member, and never did."""
+        return not self.members and not self.fields and not (self.erased and self.applied is None)
 
     @property
     def members(self) -> list[Data]:
@@ -73,6 +82,14 @@ class Event:
         if self.type in CREATES:
             yield self.entity_guid
         yield from (guid for guid in listed(self.members) if guid != self.entity_guid)
+
+    @property
+    def forms(self) -> Iterator[tuple[str, str, str]]:
+        """The entities that it writes, as (guid, form that it names or "", form where none is named: its type)."""
+        if self.type in CREATES | UPDATES:
+            kind = "group" if self.type in (CREATE_GROUP, UPDATE_GROUP) else "individual"
+            yield self.entity_guid, _form_named(self.data), kind
+        yield from _forms_of(self.members)
 
     @property
     def joins(self) -> Iterator[tuple[str, str]]:
@@ -110,6 +127,19 @@ def listed(entries: list[Data]) -> Iterator[str]:
         yield entry["guid"]
         if entry.get("type") == "group":
             yield from listed(entry.get("members") or [])
+
+
+def _form_named(data: Data) -> str:
+    name = data.get("entityName")
+    return name if isinstance(name, str) else ""
+
+
+def _forms_of(entries: list[Data]) -> Iterator[tuple[str, str, str]]:
+    for entry in entries:
+        is_group = entry.get("type") == "group"
+        yield entry["guid"], _form_named(entry), "group" if is_group else "individual"
+        if is_group:
+            yield from _forms_of(entry.get("members") or [])
 
 
 def _joins(group: str, entries: list[Data]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ before delete, then guid. Three rules make the result independent of how the eve
   the creation is; a device that changes an entity has seen it, whatever its clock says. An update of an entity that
   nothing in the set creates makes it; one that something would create, but without effect, waits on.
 - A delete is final: a change after it is without effect, only a creation (a create, or being listed in a create-group
-  or an add-member) revives. A group takes its members with it.
+  or an add-member) revives. A group takes its members with it. Nothing revives who was erased.
 - Fields are merged one by one at the top level, so the last writer of each field wins.
 
 Nothing here reads a clock, makes a random id or knows a database.
@@ -41,6 +41,7 @@ class Entity:
     `created` tells that a creation made it, not an update alone. `newest` is the place at which it was touched last,
     `born` where it came into being last, by which members are shown in order; `deaths` how often it was deleted;
     `fed_seq` the number of the last event that mentioned or changed it. Ids of members and parents are sorted.
+    `erased`: it was deleted for good.
     """
 
     guid: str
@@ -59,6 +60,7 @@ class Entity:
     born: Birth | None = None
     deaths: int = 0
     fed_seq: int = 0
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class _Run:
         self._release()
 
     def _must_wait(self, event: Event) -> bool:
-        if event.type in CREATES or self._entity(event.entity_guid).state != MISSING:
+        if event.type in CREATES or event.erases or self._entity(event.entity_guid).state != MISSING:
             return False
         if event.type in UPDATES:
             return event.entity_guid in self._made
@@ -168,14 +170,13 @@ class _Run:
     def _effect(self, event: Event) -> Outcome:
         entity = self._entity(event.entity_guid)
         if event.type in CREATES:
-            self._bring_into_being(entity, GROUP if event.type == CREATE_GROUP else INDIVIDUAL)
-            return self._merge_event(entity, event)
+            return self._create(entity, event)
         if event.type in UPDATES:
             if entity.state == MISSING:
                 self._make_by_update(entity, event)
             return AFTER_DELETION if entity.state == DELETED else self._merge_event(entity, event)
         if event.deletes:
-            return self._delete(entity)
+            return self._erase(entity) if event.erases else self._delete(entity)
         if event.type == ADD_MEMBER:
             return self._add_member(entity, event)
         if event.type == REMOVE_MEMBER:
@@ -184,13 +185,19 @@ class _Run:
 
     # What happens to one entity
 
+    def _create(self, entity: Entity, event: Event) -> Outcome:
+        if entity.erased:
+            return AFTER_DELETION
+        self._bring_into_being(entity, GROUP if event.type == CREATE_GROUP else INDIVIDUAL)
+        return self._merge_event(entity, event)
+
     def _bring_into_being(self, entity: Entity, type_: str) -> None:
         if entity.state != LIVE:
             self._bear(entity, type_)
         entity.created = True
 
     def _make_by_update(self, entity: Entity, event: Event) -> None:
-        if not event.fields and not event.members:
+        if event.says_nothing:
             return
         self._bear(entity, GROUP if event.type.endswith("-group") else INDIVIDUAL)
 
@@ -203,7 +210,7 @@ class _Run:
         self._births += 1
 
     def _merge_event(self, entity: Entity, event: Event) -> Outcome:
-        if event.type in UPDATES and not event.fields and not event.members:
+        if event.type in UPDATES and event.says_nothing:
             return NOTHING_CHANGED
         if event.members and entity.type != GROUP:
             return NOT_A_GROUP
@@ -221,7 +228,7 @@ class _Run:
         member = self._entity(entry["guid"])
         if member.guid == group.guid:
             return NOT_A_MEMBER
-        if member.state == DELETED and not revives:
+        if member.erased or (member.state == DELETED and not revives):
             return MEMBER_DELETED
         is_group = entry.get("type") == GROUP
         self._bring_into_being(member, GROUP if is_group else INDIVIDUAL)
@@ -276,6 +283,13 @@ class _Run:
             for guid in list(gone.parent_ids):
                 self._part(self._entity(guid), gone)
             self._bury(gone)
+        return APPLIED
+
+    def _erase(self, entity: Entity) -> Outcome:
+        """Deletes the entity for good, whatever became of it before."""
+        if self._delete(entity) is not APPLIED:
+            self._bury(entity)
+        entity.created = entity.erased = True
         return APPLIED
 
     def _bury(self, entity: Entity) -> None:

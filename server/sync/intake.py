@@ -32,25 +32,30 @@ class _Bad(Exception):
         self.code = code
 
 
-def read_event(raw: Any, *, arrival_ms: int, tolerance: timedelta, in_full: bool = False) -> Event | Refusal:
+def read_event(
+    raw: Any, *, arrival_ms: int, tolerance: timedelta, in_full: bool = False, may_be_empty: bool = False
+) -> Event | Refusal:
     """Reads one pushed event; with `in_full` also what installed phones do not say: baseVersion and applied.
+
+    `may_be_empty`: its data may have been taken out.
 
     Its time counts as the device says, but not later than its arrival plus the tolerance: a clock that is a year ahead
     must not win for a year.
     """
     guid = raw.get("guid") if isinstance(raw, dict) else None
     try:
-        return _event(raw, latest_ms=arrival_ms + tolerance // MILLISECOND, in_full=in_full)
+        latest_ms = arrival_ms + tolerance // MILLISECOND
+        return _event(raw, latest_ms=latest_ms, in_full=in_full, may_be_empty=may_be_empty)
     except _Bad as bad:
         return Refusal(guid if isinstance(guid, str) else "", bad.code, bad.path, bad.detail)
 
 
-def _event(raw: Any, *, latest_ms: int, in_full: bool) -> Event:
+def _event(raw: Any, *, latest_ms: int, in_full: bool, may_be_empty: bool) -> Event:
     if not isinstance(raw, dict):
         raise _Bad("", "an event is an object")
     type_ = _text(raw, "type", most=MAX_TYPE)
     data = raw.get("data")
-    if not isinstance(data, dict) or not data:
+    if not isinstance(data, dict) or not (data or may_be_empty):
         raise _Bad("data", "must be an object that is not empty")
     _check_data(type_, data)
     timestamp = _text(raw, "timestamp")

@@ -17,6 +17,7 @@ import orjson
 
 from server.db import Connection
 from server.sync import late, queries
+from server.sync.erasing import blank_erased
 from server.sync.event import Event, Place
 from server.sync.fold import Entity, Outcome, fold, follows
 from server.sync.records import changed_outcomes, digest_of, entity_from, entity_rows, event_from, form_of
@@ -78,6 +79,7 @@ async def push(db: Connection, events: Sequence[Event], source: Source) -> Pushe
             await queries.lock_all_entities(db)
         await queries.set_savepoint(db)
         locked = await _Locked.by(db, guids)
+        blank_erased(batch, locked.entities.values())
         reach = await _Reach.of(db, batch, locked)
         if reach.guids <= guids and (pushed := await _fold_and_write(db, batch, reach, locked, source)):
             return pushed
@@ -390,6 +392,7 @@ async def _write(
         entities.changed,
         [list(entities.counts), list(entities.counts.values())],
         digests=b"".join(digests),
+        erased=[event.erased for event in events],
         account=source.account,
         device_id=source.device_id,
         at=source.at,

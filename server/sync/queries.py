@@ -8,13 +8,20 @@ from server.db.connection import Row
 
 ENTITY_COLUMNS = (
     "guid, state, created, type, name, entity_name, external_id, version, data, member_ids, parent_ids, updated_ms, "
-    "newest, born, deaths, fed_seq"
+    "newest, born, deaths, fed_seq, erased"
 )
 
 _ENTITY_RECORD = """
     guid text, state text, created boolean, type text, name text, entity_name text, external_id text,
     version integer, data jsonb, member_ids text[], parent_ids text[], updated_ms bigint, newest jsonb,
-    born jsonb, deaths integer, fed_seq bigint, name_parts text[]"""
+    born jsonb, deaths integer, fed_seq bigint, erased boolean, name_parts text[]"""
+
+
+EPOCH_SEEN = "epoch || coalesce(current_setting('croft.sight', true), '')"
+"""The epoch as it is told to a device: who does not see all of a log knows it by another name than who does.
+
+So a device that comes to see more, or less, begins anew as in a new epoch.
+"""
 
 
 # The head
@@ -23,8 +30,8 @@ _ENTITY_RECORD = """
 async def get_head(db: Connection) -> Row:
     """epoch, base, head, link, carrier_key, and not_before: when the log began, where another one had its id before."""
     row = await db.fetchrow(
-        """
-        SELECT epoch, base, head, link, carrier_key,
+        f"""
+        SELECT {EPOCH_SEEN} AS epoch, base, head, link, carrier_key,
                (SELECT value::bigint FROM settings WHERE name = 'not-before') AS not_before
         FROM sync_head
         """
@@ -53,7 +60,7 @@ async def note_cluster(db: Connection, cluster: str) -> None:
 
 _EVENT_COLUMNS = (
     "e.seq, e.guid, e.entity_guid, e.type, e.data, e.applied, e.timestamp, e.timestamp_ms, e.effective_ms, "
-    "e.user_id, e.base_seq, e.outcome, e.reason"
+    "e.user_id, e.base_seq, e.outcome, e.reason, e.erased, e.erases"
 )
 
 
@@ -65,8 +72,8 @@ async def list_known(db: Connection, guids: Sequence[str]) -> list[Row]:
 async def find_push(db: Connection, seq: int) -> Row | None:
     """The push that brought the event with this number: epoch, first, last, link, previous."""
     return await db.fetchrow(
-        """
-        SELECT p.epoch, p.first_seq AS first, p.last_seq AS last, p.link,
+        f"""
+        SELECT p.{EPOCH_SEEN} AS epoch, p.first_seq AS first, p.last_seq AS last, p.link,
                coalesce((SELECT b.link FROM pushes b WHERE b.last_seq = p.first_seq - 1), '') AS previous
         FROM pushes p WHERE p.last_seq >= $1 AND p.first_seq <= $1 ORDER BY p.last_seq LIMIT 1
         """,
@@ -78,18 +85,21 @@ async def begin_push(db: Connection, guids: Sequence[str], *, account: str, devi
     """Notes that the device pushes, and answers what has to be known before its events are looked at.
 
     epoch, base, head, carrier_key, not_before (as in `get_head`), served_seq (the number the device was last served up
-    to, None when it never pulled), and of the events that are in the log already: guids, digests and seqs.
+    to, None when it never pulled), has_erased (whether anybody was ever erased; nobody is before the transaction ends),
+    and of the events that are in the log already: guids, digests and seqs.
     """
     row = await db.fetchrow(
-        """
+        f"""
         WITH noted AS (
             INSERT INTO devices (id, account, last_push) VALUES ($2, $3, $4)
             ON CONFLICT (account, id) DO UPDATE SET last_push = excluded.last_push
             RETURNING served_seq
-        )
-        SELECT h.epoch, h.base, h.head, h.carrier_key,
+        ),
+        locked AS (SELECT FROM erasing FOR KEY SHARE)
+        SELECT h.{EPOCH_SEEN} AS epoch, h.base, h.head, h.carrier_key,
                (SELECT value::bigint FROM settings WHERE name = 'not-before') AS not_before,
                (SELECT served_seq FROM noted) AS served_seq,
+               EXISTS (SELECT FROM erased_persons) AND NOT EXISTS (SELECT FROM locked) AS has_erased,
                known.guids, known.digests, known.seqs
         FROM sync_head h, (
             SELECT array_agg(guid) AS guids, array_agg(digest) AS digests, array_agg(seq) AS seqs
@@ -114,6 +124,7 @@ async def write_push(
     counts: Sequence[Sequence[object]],
     *,
     digests: bytes,
+    erased: Sequence[bool],
     account: str,
     device_id: str,
     at: datetime,
@@ -142,14 +153,14 @@ async def write_push(
         ),
         added_events AS (
             INSERT INTO events (seq, guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
-                                user_id, base_seq, digest, outcome, reason, account, device_id, received_at)
+                                user_id, base_seq, digest, outcome, reason, erased, account, device_id, received_at)
             SELECT m.before + n.place, n.guid, n.entity_guid, n.type, n.data, n.applied, n.timestamp, n.timestamp_ms,
-                   n.effective_ms, n.user_id, n.base_seq, n.digest, n.outcome, n.reason, $21, $22, $23
+                   n.effective_ms, n.user_id, n.base_seq, n.digest, n.outcome, n.reason, n.erased, $21, $22, $23
             FROM moved m, unnest(
                 $1::text[], $2::text[], $3::text[], $4::json[], $5::json[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::text[], $10::bigint[], $11::bytea[], $12::text[], $13::text[]
+                $9::text[], $10::bigint[], $11::bytea[], $12::text[], $13::text[], $24::boolean[]
             ) WITH ORDINALITY AS n (guid, entity_guid, type, data, applied, timestamp, timestamp_ms, effective_ms,
-                                    user_id, base_seq, digest, outcome, reason, place)
+                                    user_id, base_seq, digest, outcome, reason, erased, place)
             ON CONFLICT (guid) DO NOTHING
             RETURNING 1
         ),
@@ -162,7 +173,7 @@ async def write_push(
             INSERT INTO entities ({ENTITY_COLUMNS}, name_parts)
             SELECT n.guid, n.state, n.created, n.type, n.name, n.entity_name, n.external_id, n.version, n.data,
                    n.member_ids, n.parent_ids, n.updated_ms, n.newest, n.born, n.deaths, m.before + n.fed_seq,
-                   n.name_parts
+                   n.erased, n.name_parts
             FROM moved m, jsonb_to_recordset($16::jsonb) AS n ({_ENTITY_RECORD})
             ON CONFLICT (guid) DO NOTHING
             RETURNING 1
@@ -172,7 +183,7 @@ async def write_push(
             SET state = n.state, created = n.created, type = n.type, name = n.name, entity_name = n.entity_name,
                 external_id = n.external_id, version = n.version, data = n.data, member_ids = n.member_ids,
                 parent_ids = n.parent_ids, updated_ms = n.updated_ms, newest = n.newest, born = n.born,
-                deaths = n.deaths, fed_seq = m.before + n.fed_seq, name_parts = n.name_parts
+                deaths = n.deaths, fed_seq = m.before + n.fed_seq, erased = n.erased, name_parts = n.name_parts
             FROM moved m, jsonb_to_recordset($17::jsonb) AS n ({_ENTITY_RECORD})
             WHERE e.guid = n.guid
         ),
@@ -181,7 +192,7 @@ async def write_push(
             SELECT n.form, n.change FROM moved m, unnest($18::text[], $19::bigint[]) AS n (form, change)
             ON CONFLICT (form) DO UPDATE SET n = entity_counts.n + excluded.n
         )
-        SELECT epoch, before + 1 AS first, head AS last, link, previous,
+        SELECT {EPOCH_SEEN} AS epoch, before + 1 AS first, head AS last, link, previous,
                (SELECT count(*) FROM added_events) AS events, (SELECT count(*) FROM added_entities) AS entities
         FROM moved
         """,
@@ -194,9 +205,29 @@ async def write_push(
         account,
         device_id,
         at,
+        erased,
     )
     assert row is not None
     return row
+
+
+async def list_erased(db: Connection, guids: Sequence[str]) -> set[str]:
+    """Those of the guids that are of erased persons. Nobody else is erased before the transaction ends."""
+    rows = await db.fetch(
+        """
+        WITH locked AS (SELECT FROM erasing FOR KEY SHARE)
+        SELECT guid FROM erased_persons WHERE guid = ANY($1) AND NOT EXISTS (SELECT FROM locked)
+        """,
+        guids,
+    )
+    return {row["guid"] for row in rows}
+
+
+async def note_erasures(
+    db: Connection, persons: Sequence[str], events: Sequence[str], *, at: datetime, by: str, reason: str
+) -> None:
+    """Notes persons as erased, and the events of the log by which they were deleted as final."""
+    await db.execute("SELECT note_erasures($1, $2, $3, $4, $5)", persons, events, at, by, reason)
 
 
 async def list_foreign(db: Connection, guids: Sequence[str]) -> set[str]:
@@ -210,6 +241,28 @@ async def list_foreign(db: Connection, guids: Sequence[str]) -> set[str]:
         guids,
     )
     return {row["guid"] for row in rows}
+
+
+async def list_of_forms(db: Connection, guids: Sequence[str], forms: Sequence[str]) -> dict[str, bool]:
+    """Of those entities that are known: whether each is or was of one of the forms, or has such a one below it."""
+    rows = await db.fetch(
+        """
+        WITH RECURSIVE below (top, guid) AS (
+            SELECT guid COLLATE "C", guid COLLATE "C" FROM unnest($1::text[]) AS given (guid)
+            UNION
+            SELECT b.top, unnest(e.member_ids) FROM below b JOIN entities e ON e.guid = b.guid
+        )
+        SELECT b.top, bool_or(
+                   coalesce(nullif(e.entity_name, ''), e.type) = ANY($2)
+                   OR (e.state = 'deleted' AND was_of_form(e.guid, $2))
+               ) AS is_of_one
+        FROM below b JOIN entities e ON e.guid = b.guid AND e.state <> 'missing'
+        GROUP BY b.top
+        """,
+        guids,
+        forms,
+    )
+    return {row["top"]: row["is_of_one"] for row in rows}
 
 
 async def update_outcomes(db: Connection, rows: Sequence[tuple[str, str, str]]) -> None:
@@ -484,18 +537,41 @@ async def find_quarantined(db: Connection, entry_id: int) -> Row | None:
     return await db.fetchrow(f"SELECT {_QUARANTINE_COLUMNS}, raw FROM quarantine WHERE id = $1", entry_id)
 
 
-async def note_pull(db: Connection, device_id: str, account: str, at: datetime, served_seq: int) -> None:
-    """Notes what the device was served."""
+async def is_to_begin_anew(db: Connection, device_id: str, account: str, since: str) -> bool:
+    """Whether the device, which asks from `since` on, was served another view of the log than the present one last.
+
+    Also where it was begun anew when it asked from there before: then that answer was lost.
+    """
+    return bool(
+        await db.fetchval(
+            """
+            SELECT sight <> coalesce(current_setting('croft.sight', true), '') OR anew_since = $3
+            FROM devices WHERE account = $1 AND id = $2 AND last_pull IS NOT NULL
+            """,
+            account,
+            device_id,
+            since,
+        )
+    )
+
+
+async def note_pull(
+    db: Connection, device_id: str, account: str, at: datetime, served_seq: int, *, anew_since: str | None = None
+) -> None:
+    """Notes what the device was served, and from where it asked when it was begun anew."""
     await db.execute(
         """
-        INSERT INTO devices (id, account, last_pull, served_seq) VALUES ($1, $2, $3, $4)
+        INSERT INTO devices (id, account, last_pull, served_seq, sight, anew_since)
+        VALUES ($1, $2, $3, $4, coalesce(current_setting('croft.sight', true), ''), $5)
         ON CONFLICT (account, id) DO UPDATE
-        SET last_pull = excluded.last_pull, served_seq = excluded.served_seq
+        SET last_pull = excluded.last_pull, served_seq = excluded.served_seq, sight = excluded.sight,
+            anew_since = coalesce(excluded.anew_since, devices.anew_since)
         """,
         device_id,
         account,
         at,
         served_seq,
+        anew_since,
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from server.db import Connection
 from server.db.connection import Row, beside
 from server.kit.clock import MILLISECOND, to_ms
+from server.kit.sight import Sight
 from server.sync import queries
+from server.sync.erasing import blank_arrived
 from server.sync.event import Event
 from server.sync.intake import Refusal, read_event
 from server.sync.old_clients.marks import CARRIERS
@@ -79,6 +81,8 @@ async def arrive(
         db, [event.guid for event in events], account=source.account, device_id=source.device_id, at=source.at
     )
     head, _ = await beside(beginning, lambda: [digest_of(event) for event in events])
+    if head["has_erased"]:
+        await blank_arrived(db, events)
     known = zip(head["guids"] or (), head["digests"] or (), head["seqs"] or (), strict=True)
     return Arrival(raws, read, head, {guid: Known(digest, seq) for guid, digest, seq in known})
 
@@ -90,12 +94,16 @@ async def refusals_of(
     tolerance: timedelta,
     *,
     may_differ: Callable[[Event], bool],
+    sight: Sight,
 ) -> dict[int, Refusal]:
     """By identity: those of the events that cannot be taken, and why.
 
-    `may_differ` tells of which the content may be another than when it was pushed first.
+    `may_differ` tells of which the content may be another than when it was pushed first. Whoever does not see a form
+    cannot submit it either.
     """
     refusals = _reused(events, arrival.known, may_differ) | _reserved(events)
+    if sight.hidden:
+        refusals |= await _hidden(db, [event for event in events if event.guid not in arrival.known], sight)
     if arrival.head["not_before"] is not None:
         earliest = arrival.head["not_before"] - tolerance // MILLISECOND
         refusals |= await _foreign(db, [event for event in events if event.guid not in arrival.known], earliest)
@@ -152,6 +160,24 @@ def _reserved(events: Sequence[Event]) -> dict[int, Refusal]:
         id(event): Refusal(event.guid, "event.reserved-guid", "data", "speaks of a guid that the server has reserved")
         for event in events
         if not CARRIERS.isdisjoint(event.mentions)
+    }
+
+
+async def _hidden(db: Connection, events: Sequence[Event], sight: Sight) -> dict[int, Refusal]:
+    """Events that would make, change or take away a record of a form that is hidden from who pushes them."""
+    mentioned = sorted({guid for event in events for guid in event.mentions})
+    of_hidden = await queries.list_of_forms(db, mentioned, sorted(sight.hidden))
+    # Of what neither is there nor is given a form by the push itself, the type is the form.
+    formed = {*of_hidden, *(guid for event in events for guid, form, _ in event.forms if form)}
+
+    def is_hidden(event: Event) -> bool:
+        written = (form or ("" if guid in formed else by_type) for guid, form, by_type in event.forms)
+        return any(of_hidden.get(guid) for guid in event.mentions) or not sight.hidden.isdisjoint(written)
+
+    return {
+        id(event): Refusal(event.guid, "event.form-not-allowed", "data", "is about a form that is not yours to submit")
+        for event in events
+        if is_hidden(event)
     }
 
 

@@ -30,6 +30,8 @@ def event_from(row: Row) -> Event:
         applied=None if row["applied"] is None else orjson.loads(row["applied"]),
         base_seq=row["base_seq"],
         seq=row["seq"],
+        erased=row["erased"],
+        erases=row["erases"],
     )
 
 
@@ -71,6 +73,7 @@ def entity_from(row: Row) -> Entity:
         born=_tuple(row["born"]),
         deaths=row["deaths"],
         fed_seq=row["fed_seq"],
+        erased=row["erased"],
     )
 
 
@@ -115,6 +118,7 @@ def _entity_row(entity: Entity) -> dict[str, object]:
         "born": entity.born,
         "deaths": entity.deaths,
         "fed_seq": entity.fed_seq,
+        "erased": entity.erased,
         "name_parts": name_parts(entity.name) if entity.state == LIVE else [],
     }
 

@@ -31,9 +31,13 @@ async def page_of_tenants(
     sort_by: str,
     states: Sequence[str],
     member: int | None = None,
+    only: int | None = None,
 ) -> Page:
-    """The wanted page, or the last one where there are fewer. `member`: only tenants that this account is in."""
-    total = await queries.count_tenants(db, states, member, wanted.search)
+    """The wanted page, or the last one where there are fewer.
+
+    `member`: only tenants that this account is in. `only`: the tenant with this number and no other.
+    """
+    total = await queries.count_tenants(db, states, member, wanted.search, only=only)
     pages = max(1, -(-total // wanted.pageSize))
     number = min(wanted.page, pages)
     tenants = await queries.list_tenants(
@@ -45,6 +49,7 @@ async def page_of_tenants(
         descending=wanted.sortOrder == "desc",
         limit=wanted.pageSize,
         offset=(number - 1) * wanted.pageSize,
+        only=only,
     )
     meta = ListMeta(
         total=total,

@@ -44,6 +44,11 @@ class Tenant:
     form_roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
+    def subject(self) -> str:
+        """How the record of acts names it, as what something was done to: by its number, which outlives its id."""
+        return f"tenant:{self.id}"
+
+    @property
     def scope(self) -> Scope:
         """Where its data is and as whom it is worked on."""
         return Scope(self.schema, self.role)

@@ -1,21 +1,22 @@
 """Tenants: what operators do with them. Purging is left to a command, because nothing brings back what it destroys."""
 
+from server.audit import author_of
 from server.db import Database
 from server.kit.call import Answer, Call
 from server.tenants import lifecycle
-from server.tenants.acting import actor_of
 from server.tenants.counting import EntityCounts, with_counts
 from server.tenants.listing import page_of_tenants, prepare_order
 from server.tenants.model import ACTIVE, DELETED, SUSPENDED
 from server.tenants.uploading import apply_config
 from server.tenants.versioning import LoadEvents
 from server.tenants.wire import TenantAnswer, TenantList, tenant_answer
+from server.vault import Keyring
 
 
-async def create_tenant(call: Call, *, load: LoadEvents) -> Answer:
+async def create_tenant(call: Call, *, load: LoadEvents, keyring: Keyring) -> Answer:
     """A tenant whose config has no forms yet. The id must be free."""
     document = call.body.model_dump(exclude_none=True)
-    applied = await apply_config(call.db, document, actor_of(call), load, must_be_new=True)
+    applied = await apply_config(call.db, document, author_of(call), load, keyring, must_be_new=True)
     return Answer(tenant_answer(applied.tenant), status=201)
 
 
@@ -36,20 +37,21 @@ async def get_tenant(call: Call) -> TenantAnswer:
 
 async def suspend_tenant(call: Call) -> TenantAnswer:
     """Keeps everybody but operators out of the tenant."""
-    return tenant_answer(await lifecycle.suspend(call.db, call.path["id"], actor_of(call)))
+    return tenant_answer(await lifecycle.suspend(call.db, call.path["id"], author_of(call)))
 
 
 async def resume_tenant(call: Call) -> TenantAnswer:
     """Lets its people in again."""
-    return tenant_answer(await lifecycle.resume(call.db, call.path["id"], actor_of(call)))
+    return tenant_answer(await lifecycle.resume(call.db, call.path["id"], author_of(call)))
 
 
 async def delete_tenant(call: Call) -> TenantAnswer:
     """Hides the tenant; its data is kept for the retention time."""
     tenant = await lifecycle.get_tenant(call.db, call.path["id"])
-    return tenant_answer(await lifecycle.delete(call.db, tenant.id, actor_of(call)))
+    return tenant_answer(await lifecycle.delete(call.db, tenant.id, author_of(call)))
 
 
-async def restore_tenant(call: Call, *, load: LoadEvents) -> TenantAnswer:
+async def restore_tenant(call: Call, *, load: LoadEvents, keyring: Keyring) -> TenantAnswer:
     """Brings a deleted tenant back, under its own id or another."""
-    return tenant_answer(await lifecycle.restore(call.db, call.path["id"], call.body.newId, actor_of(call), load))
+    tenant = await lifecycle.restore(call.db, call.path["id"], call.body.newId, author_of(call), load, keyring)
+    return tenant_answer(tenant)

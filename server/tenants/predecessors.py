@@ -8,6 +8,7 @@ from server.db import Connection, Scope, scoped
 from server.kit.clock import to_ms
 from server.tenants import queries
 from server.tenants.model import Tenant
+from server.tenants.owning import owner_role
 
 _BATCH = 10_000
 
@@ -25,7 +26,7 @@ async def tell_of_predecessors(db: Connection, tenant: Tenant) -> None:
     others = [each for each in await queries.list_former_holders(db, tenant.config_id) if each != tenant.id]
     if not others:
         return
-    owner = await queries.owner_role(db)
+    owner = await owner_role(db)
     log = Scope(tenant.schema, owner)
     for other in others:
         await queries.lock_schema(db, other)

@@ -122,6 +122,11 @@ async def session_login(db: Connection) -> str:
     return str(await db.fetchval("SELECT session_user"))
 
 
+async def serving_login(db: Connection) -> str:
+    """The login that serves, which may be another one than that of this connection."""
+    return str(await db.fetchval("SELECT coalesce(serving_login, session_user) FROM installation"))
+
+
 async def create_schema(db: Connection, schema: str, owner: str, role: str) -> None:
     """A schema of the owner that the role may use. Run as the owner."""
     await db.execute(f"CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(owner)}")
@@ -131,6 +136,11 @@ async def create_schema(db: Connection, schema: str, owner: str, role: str) -> N
 async def drop_schema(db: Connection, schema: str) -> None:
     """Drops the schema with all that is in it. Run as the owner."""
     await db.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+
+
+async def drop_what_role_owns(db: Connection) -> None:
+    """Drops what the present role owns outside of its schema, such as large objects, and ends its rights."""
+    await db.execute("DROP OWNED BY CURRENT_USER")
 
 
 async def drop_role(db: Connection, role: str) -> None:
@@ -199,6 +209,17 @@ async def insert_foreign_guids(db: Connection, guids: Sequence[str]) -> None:
     await db.execute("INSERT INTO foreign_guids (guid) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", guids)
 
 
+async def list_erased_persons(db: Connection) -> set[str]:
+    """Whom nothing may be kept of any more, as it stays until the transaction ends. In the tenant's schema."""
+    rows = await db.fetch(
+        """
+        WITH locked AS (SELECT FROM erasing FOR KEY SHARE)
+        SELECT guid FROM erased_persons WHERE NOT EXISTS (SELECT FROM locked)
+        """
+    )
+    return {row["guid"] for row in rows}
+
+
 async def count_entities(db: Connection) -> int:
     """How many live entities the tenant has. In the tenant's schema."""
     return int(await db.fetchval("SELECT coalesce(sum(n), 0)::bigint FROM entity_counts"))
@@ -220,6 +241,37 @@ async def insert_version(
         at,
         account,
     )
+
+
+# In the order of their ids, as whoever locks several of them does. Only providers open sessions of one tenant.
+_DELETE_SESSIONS_OF_PROVIDERS = """
+DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE tenant_id = $1 ORDER BY id FOR UPDATE)
+"""
+
+
+async def delete_sessions_of_providers(db: Connection, tenant_id: int) -> None:
+    """Ends the sessions that the tenant's identity providers opened."""
+    await db.execute(_DELETE_SESSIONS_OF_PROVIDERS, tenant_id)
+
+
+async def set_form_roles(db: Connection, tenant_id: int, form_roles: dict[str, list[str]]) -> None:
+    """Notes which roles may see the entities of which forms."""
+    await db.execute(
+        "UPDATE tenants SET form_roles = $2::jsonb WHERE id = $1", tenant_id, orjson.dumps(form_roles).decode()
+    )
+
+
+async def hide_forms(db: Connection, *, is_on: bool) -> None:
+    """Lets the policies hold that hide entities of some forms from some, or hold no more. In the tenant's scope."""
+    if is_on:
+        await db.execute("SELECT hide_forms()")
+    else:
+        await db.execute("SELECT show_forms()")
+
+
+async def set_retention_due(db: Connection, tenant_id: int, due: datetime | None) -> None:
+    """When the tenant's retention times are to be carried out next; None where it has none."""
+    await db.execute("UPDATE tenants SET retention_due = $2 WHERE id = $1", tenant_id, due)
 
 
 async def set_current_version(
@@ -285,12 +337,18 @@ WHERE t.state = ANY($1)
   AND ($2::bigint IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.tenant_id = t.id AND m.user_id = $2))
   AND ($3 = '' OR strpos(lower(t.name), lower($3)) > 0 OR strpos(lower(t.config_id), lower($3)) > 0
        OR strpos(lower(t.version), lower($3)) > 0)
+  AND ($4::bigint IS NULL OR t.id = $4)
 """
 
 
-async def count_tenants(db: Connection, states: Sequence[str], member: int | None, search: str) -> int:
-    """How many tenants are in one of the states, have the account `member` (None: any), and match the search."""
-    return int(await db.fetchval(f"SELECT count(*) {_MATCHING}", states, member, search))
+async def count_tenants(
+    db: Connection, states: Sequence[str], member: int | None, search: str, *, only: int | None = None
+) -> int:
+    """How many tenants are in one of the states, have the account `member` (None: any), and match the search.
+
+    `only`: none but the tenant with this number.
+    """
+    return int(await db.fetchval(f"SELECT count(*) {_MATCHING}", states, member, search, only))
 
 
 async def list_tenants(
@@ -303,15 +361,17 @@ async def list_tenants(
     descending: bool,
     limit: int,
     offset: int,
+    only: int | None = None,
 ) -> list[Tenant]:
     """A page of the tenants that `count_tenants` counts. `sort_by`: name, id, entitiesCount or createdAt."""
     direction = "DESC" if descending else "ASC"
     order = ", ".join(f"{column} {direction}" for column in [*_SORT_COLUMNS[sort_by].split(", "), "t.id"])
     rows = await db.fetch(
-        f"SELECT {TENANT_COLUMNS} {_MATCHING} ORDER BY {order} LIMIT $4 OFFSET $5",
+        f"SELECT {TENANT_COLUMNS} {_MATCHING} ORDER BY {order} LIMIT $5 OFFSET $6",
         states,
         member,
         search,
+        only,
         limit,
         offset,
     )
@@ -346,6 +406,12 @@ async def set_entities_count(db: Connection, tenant_id: int, count: int) -> None
 
 
 # What ends with a tenant
+
+
+async def list_roles_of_member(db: Connection, user_id: int) -> dict[int, str]:
+    """The roles of an account by the numbers of the tenants that it is in."""
+    rows = await db.fetch("SELECT tenant_id, role FROM memberships WHERE user_id = $1", user_id)
+    return {row["tenant_id"]: row["role"] for row in rows}
 
 
 async def end_sessions_of_members(db: Connection, tenant_id: int) -> int:

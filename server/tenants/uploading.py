@@ -8,17 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.app_configs import versions
+from server.app_configs.differences import differences
 from server.app_configs.model import AppConfig, check_sizes, read_config
 from server.app_configs.references import parents_elsewhere
 from server.app_configs.shape import LONGEST_NAME
+from server.audit import Author, record
 from server.db import Connection
 from server.roles.decision import FORBIDDEN
 from server.tenants import queries
-from server.tenants.acting import Actor
+from server.tenants.access_rules import check_rules_of_access
 from server.tenants.model import Tenant
 from server.tenants.problems import ID_TAKEN, OTHER_ID
 from server.tenants.provisioning import OnStep, provision
-from server.tenants.versioning import LoadEvents, lock_living, store_version, stored_document
+from server.tenants.versioning import (
+    LoadEvents,
+    end_logins_of_changed_providers,
+    lock_living,
+    opened_document,
+    store_version,
+    stored_document,
+)
+from server.vault import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +42,21 @@ class Applied:
 async def apply_config(
     db: Connection,
     document: Any,
-    actor: Actor,
+    author: Author,
     load: LoadEvents,
+    keyring: Keyring,
     *,
     only_tenant: int | None = None,
     must_be_new: bool = False,
+    sets_rules: bool = True,
     on_step: OnStep | None = None,
 ) -> Applied:
     """Makes a tenant of the config, or replaces the whole config of the one that has its id.
 
     Uploads of one id wait for each other. With `only_tenant`, the number of a tenant, any other one and a new one are
-    refused; with `must_be_new`, an id in use is. Raises app-configs.invalid, app-configs.mask-without-secret,
-    access.forbidden, tenants.id-taken, tenants.not-migrated.
+    refused; with `must_be_new`, an id in use is. Without `sets_rules`, what decides who may see what has to stay as it
+    is (app-configs.rules-of-access). Raises app-configs.invalid, app-configs.mask-without-secret,
+    app-configs.secret-lost, access.forbidden, tenants.id-taken, tenants.not-migrated.
     """
     check_sizes(document)
     config_id = _id_of(document)
@@ -53,31 +66,63 @@ async def apply_config(
         raise FORBIDDEN()
     if tenant is None:
         config = await to_thread(versions.replace, None, document)
-        return Applied(await provision(db, config, actor, load, on_step=on_step), True)
+        return Applied(await provision(db, config, author, load, keyring, on_step=on_step), True)
     if must_be_new:
         raise ID_TAKEN()
     known_rows = await _known_rows(db, tenant, document)
-    stored = await stored_document(db, tenant)
+    stored = opened_document(await stored_document(db, tenant), tenant.id, keyring)
     config = await to_thread(versions.replace, stored, document, known_rows=known_rows)
-    return Applied(await _store(db, tenant, config, actor, load), False)
+    if not sets_rules:
+        check_rules_of_access(stored, config.document)
+    return Applied(await _store(db, tenant, stored, config, author, load, keyring), False)
 
 
-async def patch_config(db: Connection, tenant_id: int, document: Any, actor: Actor, load: LoadEvents) -> Tenant:
+async def patch_config(
+    db: Connection,
+    tenant_id: int,
+    document: Any,
+    author: Author,
+    load: LoadEvents,
+    keyring: Keyring,
+    *,
+    sets_rules: bool = True,
+) -> Tenant:
     """Changes the keys that the upload holds. Raises tenants.unknown, tenants.other-id and as `apply_config` does."""
     check_sizes(document)
     tenant = await lock_living(db, tenant_id)
     if (given := _id_of(document)) != tenant.config_id:
         told = given[:LONGEST_NAME]
         raise OTHER_ID(f"The id in the file is {told!r}, the one in the address {tenant.config_id!r}.")
-    stored = await stored_document(db, tenant)
+    stored = opened_document(await stored_document(db, tenant), tenant.id, keyring)
     known_rows = await _known_rows(db, tenant, {**stored, **document})
     config = await to_thread(versions.patch, stored, document, known_rows=known_rows)
-    return await _store(db, tenant, config, actor, load)
+    if not sets_rules:
+        check_rules_of_access(stored, config.document)
+    return await _store(db, tenant, stored, config, author, load, keyring)
 
 
-async def _store(db: Connection, before: Tenant, config: AppConfig, actor: Actor, load: LoadEvents) -> Tenant:
-    tenant = await store_version(db, before.id, config, actor, load)
-    await actor.record(db, "tenant.config-uploaded", tenant.config_id, tenant=tenant.id, number=tenant.config_number)
+async def _store(
+    db: Connection,
+    before: Tenant,
+    stored: dict[str, Any],
+    config: AppConfig,
+    author: Author,
+    load: LoadEvents,
+    keyring: Keyring,
+) -> Tenant:
+    tenant = await store_version(db, before.id, config, author, load, keyring)
+    await end_logins_of_changed_providers(db, tenant.id, stored, config.document)
+    changed = await to_thread(differences, stored, config.document)
+    await record(
+        db,
+        author,
+        "tenant.config-uploaded",
+        tenant.subject,
+        tenant=tenant,
+        before=changed.before,
+        after=changed.after,
+        details={"number": tenant.config_number, "placesLeftOut": changed.more},
+    )
     return tenant
 
 

@@ -2,11 +2,10 @@
 
 from server.audit import author_of
 from server.auth.model import Message
-from server.auth.passwords import hash_password
+from server.auth.passwords import check_password_rules, hash_password
 from server.db import Database
 from server.kit.call import Answer, Call
 from server.users import changes, queries
-from server.users.changes import check_password_rules
 from server.users.memberships import memberships_of
 from server.users.model import User, UserAnswer, UserCreated, page_of
 
@@ -15,8 +14,14 @@ TOTAL_HEADER = "X-Total-Count"
 
 async def show_me(call: Call) -> UserAnswer:
     """The caller's own account."""
-    role = "ADMIN" if call.caller.is_operator else "USER"
-    return (await _answers(call, [User(call.caller.account_id, call.caller.email, role)]))[0]
+    caller = call.caller
+    role = "ADMIN" if caller.is_operator else "USER"
+    answer = (await _answers(call, [User(caller.account_id, caller.email, role)]))[0]
+    if caller.bound_to is None:
+        return answer
+    return answer.model_copy(
+        update={"memberships": [each for each in answer.memberships if each.tenantId == caller.bound_to]}
+    )
 
 
 async def list_users(call: Call) -> Answer:
@@ -29,7 +34,7 @@ async def list_users(call: Call) -> Answer:
 
 async def create_user(call: Call, *, database: Database, bcrypt_cost: int) -> Answer:
     """Adds an account. Works without a transaction open, so that none waits for the hash."""
-    check_password_rules(call.body.password)
+    await check_password_rules(call.body.password, call.body.email)
     password_hash = await hash_password(call.body.password, cost=bcrypt_cost)
     async with database.shared() as db:
         user_id = await changes.create_user(db, author_of(call), call.body, password_hash)
@@ -40,7 +45,7 @@ async def update_user(call: Call, *, database: Database, bcrypt_cost: int) -> Me
     """Changes an account. Works without a transaction open, so that none waits for the hash."""
     password_hash = None
     if call.body.password:
-        check_password_rules(call.body.password)
+        await check_password_rules(call.body.password, call.body.email or call.path["user"])
         password_hash = await hash_password(call.body.password, cost=bcrypt_cost)
     async with database.shared() as db:
         await changes.update_user(db, author_of(call), call.path["user"], call.body, password_hash)

@@ -30,6 +30,6 @@ async def ensure_admin(database: Database, email: str, password: str, *, cost: i
             Author(SYSTEM),
             "users.create",
             subject_of(user_id),
-            details={"email": email.strip(), "role": ADMIN},
+            after={"email": email.strip(), "role": ADMIN},
         )
     return True

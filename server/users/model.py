@@ -1,6 +1,7 @@
 """An account as the shared schema knows it, and as it comes and goes over the wire."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -9,7 +10,8 @@ from pydantic_core import PydanticCustomError
 ADMIN: Final = "ADMIN"
 
 UserRole = Literal["ADMIN", "USER"]
-MemberRole = Literal["admin", "reviewer", "collector", "viewer"]
+MemberRole = Annotated[str, Field(min_length=1, max_length=64)]
+"""The name of a role in a tenant: a built-in one, or one that the tenant made. Whether there is one is looked up."""
 
 LARGEST_ID: Final = 2**53
 EMAIL_PATTERN: Final = r"^[^@\s/]+@[^@\s/]+$"
@@ -30,6 +32,17 @@ class User:
     id: int
     email: str
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who has a role in one tenant, since when, and whether he is an operator of the installation, too."""
+
+    user_id: int
+    email: str
+    role: str
+    since: datetime
+    is_operator: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +141,46 @@ class UserCreated(BaseModel):
 
     message: str
     id: int
+
+
+class MembersQuery(BaseModel):
+    """Which page of the members. A number below 1 is the first page, one past the end the last."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    page: int = Field(1, ge=-LARGEST_ID, le=LARGEST_ID)
+    pageSize: int = Field(DEFAULT_PAGE_SIZE, ge=-LARGEST_ID, le=LARGEST_ID)
+    search: str = Field("", max_length=320, pattern="^[^\\x00]*$", description="A part of the e-mail address.")
+    sort: Literal["email", "-email", "role", "-role", "since", "-since"] = "email"
+
+
+class MemberAnswer(BaseModel):
+    """A member. `operator`: is an operator of the installation, too."""
+
+    userId: int
+    email: str
+    role: str
+    since: datetime
+    operator: bool
+
+
+class MembersMeta(BaseModel):
+    """How many members there are on all pages, and which page of how many this is."""
+
+    total: int
+    page: int
+    pageSize: int
+    totalPages: int
+
+
+class MemberList(BaseModel):
+    """A page of members."""
+
+    data: list[MemberAnswer]
+    meta: MembersMeta
+
+
+class RoleOfMember(BaseModel):
+    """The role to give."""
+
+    role: MemberRole

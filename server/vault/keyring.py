@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
@@ -19,6 +20,7 @@ SEALED_PREFIX = "sealed:"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _ID_CHARACTERS = 8
+_FORM = re.compile(r"sealed:([0-9a-f]{8}):[A-Za-z0-9_-]{38,}={0,2}")
 
 
 class NotSealed(Exception):
@@ -61,17 +63,25 @@ class Keyring:
         """Whether it was sealed with the key that seals now."""
         return sealed.startswith(f"{SEALED_PREFIX}{self.current}:")
 
+    def has_key(self, key_id: str) -> bool:
+        """Whether what the key sealed can be opened."""
+        return key_id in self._keys
+
+
+def key_id_of(text: str) -> str | None:
+    """The id of the key that a text was sealed with; None where it does not look like a sealed text."""
+    found = _FORM.fullmatch(text)
+    return found[1] if found else None
+
 
 def _parts(sealed: str) -> tuple[str, bytes]:
-    prefix, _, rest = sealed.partition(SEALED_PREFIX)
-    key_id, _, encoded = rest.partition(":")
-    try:
-        raw = base64.b64decode(encoded, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise NotSealed from None
-    if prefix or len(key_id) != _ID_CHARACTERS or len(raw) <= _NONCE_BYTES:
+    key_id = key_id_of(sealed)
+    if key_id is None:
         raise NotSealed
-    return key_id, raw
+    try:
+        return key_id, base64.urlsafe_b64decode(sealed.rpartition(":")[2])
+    except binascii.Error:
+        raise NotSealed from None
 
 
 def _id_of(key: str) -> str:

@@ -5,7 +5,8 @@ import pytest
 
 from tests.architecture.source import PROJECT
 
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+SHIPPED = ("requirements.lock", "requirements-build.lock")
+LOCKS = (*SHIPPED, "requirements-dev.lock", "requirements-audit.lock")
 PIN = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[^\s;\\]+)(?: ; [^\\]+)?(?: --hash=sha256:[0-9a-f]{64})+"
 )
@@ -48,9 +49,10 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     building = document["build-system"]["requires"] + groups["build"]
     assert names_required_by(building) <= pins_of("requirements-build.lock").keys()
     assert names_required_by(groups["dev"]) <= pins_of("requirements-dev.lock").keys()
+    assert names_required_by(groups["audit"]) <= pins_of("requirements-audit.lock").keys()
 
 
 def test_tests_run_on_the_versions_that_are_shipped() -> None:
     developing = pins_of("requirements-dev.lock")
-    for lock in LOCKS:
+    for lock in SHIPPED:
         assert pins_of(lock).items() <= developing.items()

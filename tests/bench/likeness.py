@@ -32,9 +32,10 @@ async def check_likeness(superuser_dsn: str, croft: Scope, floor: Scope) -> dict
 
 
 async def tables_of(db: Connection, scope: Scope) -> list[str]:
-    """The tables of a tenant in which its data is."""
+    """The tables of a tenant in which its data is: what was done to the tenant itself is no part of a push."""
     rows = await db.fetch(
-        "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' ORDER BY 1",
+        "SELECT tablename FROM pg_tables "
+        "WHERE schemaname = $1 AND tablename NOT LIKE '%migration%' AND tablename NOT LIKE 'acts%' ORDER BY 1",
         scope.schema,
     )
     return [row["tablename"] for row in rows]

@@ -20,6 +20,7 @@ from tests.croft_process import croft_process, settings_of
 
 PASSWORD = "Correct-Horse-7"
 EMAIL = "admin@croft.test"
+MEMBER = "member@croft.test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +46,32 @@ class Pair:
 
 @dataclass
 class Bench:
-    """A running server, its database, and an operator's token."""
+    """A running server, its database, and the token of an account that is a member of all its tenants.
+
+    An operator's would not do: whatever he asks for in a tenant goes on record, too.
+    """
 
     url: str
     dsn: str
     superuser_dsn: str
     pid: int
     token: str = ""
+    _operator: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def sign_in(self) -> None:
-        """Fetches the token."""
-        answer = httpx.post(f"{self.url}/api/users/login", json={"email": EMAIL, "password": PASSWORD}, timeout=60)
+        """Makes the account, and fetches the tokens."""
+        self._operator = self._token_of(EMAIL)
+        member = {"email": MEMBER, "password": PASSWORD, "role": "USER"}
+        headers = {"Authorization": f"Bearer {self._operator}"}
+        made = httpx.post(f"{self.url}/api/users", json=member, headers=headers, timeout=60)
+        assert made.status_code in (201, 409), made.text
+        self.token = self._token_of(MEMBER)
+
+    def _token_of(self, email: str) -> str:
+        answer = httpx.post(f"{self.url}/api/users/login", json={"email": email, "password": PASSWORD}, timeout=60)
         answer.raise_for_status()
-        self.token = answer.json()["token"]
+        return str(answer.json()["token"])
 
     def new_pair(self, **config: Any) -> Pair:
         """Two new tenants, their configs changed as given."""
@@ -73,7 +86,7 @@ class Bench:
         return asyncio.run(footprint(self.pid, self.superuser_dsn))
 
     async def _new_pairs(self, amount: int, config: dict[str, Any]) -> list[Pair]:
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self._operator}"}
         names = [f"bench-{next(self._numbers)}" for _ in range(2 * amount)]
         async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=300) as client:
             turns = asyncio.Semaphore(2)
@@ -84,9 +97,19 @@ class Bench:
                     (await client.post("/api/apps", json=document)).raise_for_status()
 
             await asyncio.gather(*map(make, names))
+        await self._admit_member()
         scopes = await self._scopes()
         tenants = [Tenant(name, scopes[name]) for name in names]
         return [Pair(croft, floor) for croft, floor in zip(tenants[::2], tenants[1::2], strict=True)]
+
+    async def _admit_member(self) -> None:
+        async with connected(self.superuser_dsn) as db:
+            await db.execute(
+                "INSERT INTO croft.memberships (user_id, tenant_id, role) "
+                "SELECT u.id, t.id, 'admin' FROM croft.users u, croft.tenants t WHERE u.email = $1 "
+                "ON CONFLICT DO NOTHING",
+                MEMBER,
+            )
 
     async def _scopes(self) -> dict[str, Scope]:
         async with connected(self.dsn) as db:

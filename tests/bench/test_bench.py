@@ -36,8 +36,9 @@ def superuser_dsn(croft: Croft, cluster: EmbeddedPostgres) -> str:
     return cluster.superuser_dsn(urlsplit(croft.addresses.direct).path.removeprefix("/"))
 
 
-def token_of(croft: Croft) -> str:
-    return str(croft.operator.headers["Authorization"].removeprefix("Bearer "))
+async def token_of(tenant: TenantHandle) -> str:
+    """The token of a member: what an operator asks for goes on record, too."""
+    return str((await tenant.caller("admin")).headers["Authorization"].removeprefix("Bearer "))
 
 
 @asynccontextmanager
@@ -57,9 +58,9 @@ async def floor_reader(dsn: str, scope: Scope) -> AsyncIterator[FloorReader]:
 
 
 @asynccontextmanager
-async def http_reader(croft: Croft, tenant: str) -> AsyncIterator[HttpReader]:
+async def http_reader(croft: Croft, tenant: TenantHandle) -> AsyncIterator[HttpReader]:
     """A reader of the tenant's rows by way of the server."""
-    reader = HttpReader(croft.url, token_of(croft), tenant)
+    reader = HttpReader(croft.url, await token_of(tenant), tenant.config_id)
     try:
         yield reader
     finally:
@@ -84,7 +85,7 @@ async def new_scopes(croft: Croft, dsn: str) -> tuple[TenantHandle, Scope, Scope
 async def push_to_both(croft: Croft, dsn: str, path: str) -> tuple[Scope, Scope]:
     """Pushes a few people in batches of four, and has the floor write them, too."""
     tenant, source, target = await new_scopes(croft, dsn)
-    load, floor = HttpLoad(croft.url, token_of(croft), dsn), FloorPush(croft.addresses.serving, dsn)
+    load, floor = HttpLoad(croft.url, await token_of(tenant), dsn), FloorPush(croft.addresses.serving, dsn)
     await load.prepare([Tenant(tenant.config_id, source)], first=0, size=4, count=PEOPLE // 4, clients=1)
     pushed = await load.push(path)
     await floor.prepare([(source, target)], clients=1)
@@ -182,7 +183,7 @@ async def test_both_sides_read_as_many_rows_and_miss_none(croft: Croft, cluster:
     await asyncio.to_thread(filling.fill, (source, target), 2_500)
     async with (
         floor_reader(croft.addresses.serving, target) as floor,
-        http_reader(croft, tenant.config_id) as reader,
+        http_reader(croft, tenant) as reader,
     ):
         paged = await reader.pages("/api/v2/sync/pull?limit=1000&cursor=", ["", ""], requests=3, marker=MARKER)
         assert paged.rows == 5_000

@@ -54,7 +54,7 @@ def test_server_is_given_only_settings_it_knows(name: str) -> None:
 
 
 def test_secrets_have_no_default() -> None:
-    for name in ("DATABASE_PASSWORD", "DATABASE_SUPERUSER_PASSWORD", "ADMIN_PASSWORD", "JWT_SECRET"):
+    for name in ("DATABASE_PASSWORD", "DATABASE_SUPERUSER_PASSWORD", "ADMIN_PASSWORD", "JWT_SECRET", "ENCRYPTION_KEY"):
         assert set(re.findall(rf"\$\{{{name}[^}}]*}}", TEXT)) == {f"${{{name}:?}}"}
 
 

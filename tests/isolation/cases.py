@@ -17,13 +17,61 @@ from server.http.endpoint import Endpoint
 from server.http.route import Route
 from server.openapi.document import template
 from tests.conftest import PASSWORD, settings_for_tests, small_config, upload_of
-from tests.isolation.world import CALLERS, Things, audit_entry_of, submission
+from tests.isolation.world import CALLERS, Things, audit_entry_of, marked_config, submission
 
 # What each caller is answered in his own tenant; the stranger is a member of none, the operator of none either.
 AT_HOME = """
                                            viewer collector reviewer admin stranger nobody operator
 POST   /api/users/logout                   200    200       200      200   200      401    200
+DELETE /api/v2/auth/browser                200    200       200      200   200      401    200
 GET    /api/users/check-token              200    200       200      200   200      401    200
+GET    /api/v2/auth/sessions               200    200       200      200   200      401    200
+DELETE /api/v2/auth/sessions               200    200       200      200   200      401    200
+DELETE /api/v2/auth/sessions/{id}          404    404       404      404   404      401    404
+GET    /api/users/{user}/sessions          403    403       403      403   403      401    200
+DELETE /api/users/{user}/sessions          403    403       403      403   403      401    200
+DELETE /api/users/{user}/sessions/{id}     403    403       403      403   403      401    404
+GET    /api/members/{user}/sessions        403    403       403      200   403      401    200
+DELETE /api/members/{user}/sessions        403    403       403      200   403      401    200
+DELETE /api/members/{user}/sessions/{id}   403    403       403      404   403      401    404
+GET    /api/v2/account/second-factor       200    200       200      200   200      401    200
+POST   /api/v2/account/second-factor       200    200       200      200   200      401    200
+POST   /api/v2/account/second-factor/confirm 422  422       422      422   422      401    422
+DELETE /api/v2/account/second-factor       404    404       404      404   404      401    404
+POST   /api/v2/account/second-factor/recovery-codes 404 404 404      404   404      401    404
+GET    /api/v2/account/app-passwords       200    200       200      200   200      401    200
+POST   /api/v2/account/app-passwords       201    201       201      201   201      401    201
+DELETE /api/v2/account/app-passwords/{number} 404 404       404      404   404      401    404
+DELETE /api/users/{user}/second-factor     403    403       403      403   403      401    404
+GET    /api/service-accounts               403    403       403      200   403      401    200
+POST   /api/service-accounts               403    403       403      201   403      401    201
+GET    /api/service-accounts/{account}     403    403       403      200   403      401    200
+PUT    /api/service-accounts/{account}     403    403       403      200   403      401    200
+DELETE /api/service-accounts/{account}     403    403       403      404   403      401    404
+GET    /api/service-accounts/{account}/keys 403   403       403      200   403      401    200
+POST   /api/service-accounts/{account}/keys 403   403       403      201   403      401    201
+DELETE /api/service-accounts/{account}/keys/{key} 403 403   403      404   403      401    404
+GET    /api/permissions                    403    403       403      200   403      401    200
+GET    /api/roles                          403    403       403      200   403      401    200
+POST   /api/roles                          403    403       403      201   403      401    201
+PUT    /api/roles/{name}                   403    403       403      200   403      401    200
+DELETE /api/roles/{name}                   403    403       403      404   403      401    404
+POST   /api/v2/account/password            422    422       422      422   422      401    422
+POST   /api/v2/account/email               422    422       422      422   422      401    422
+POST   /api/v2/account/invitations/accept  422    422       422      422   422      401    422
+GET    /api/members/invitations            403    403       403      200   403      401    200
+POST   /api/members/invitations            403    403       403      201   403      401    201
+DELETE /api/members/invitations/{invitation} 403  403       403      404   403      401    404
+GET    /api/members                        403    403       403      200   403      401    200
+PUT    /api/members/{user}                 403    403       403      200   403      401    200
+DELETE /api/members/{user}                 403    403       403      404   403      401    404
+GET    /api/tenants/{id}/security          403    403       403      200   403      401    200
+PUT    /api/tenants/{id}/security          403    403       403      200   403      401    200
+GET    /api/tenants/{id}/break-glass       403    403       403      403   403      401    200
+POST   /api/tenants/{id}/break-glass       403    403       403      403   403      401    409
+DELETE /api/tenants/{id}/break-glass/{grant} 403  403       403      403   403      401    404
+GET    /api/break-glass                    403    403       403      200   403      401    200
+DELETE /api/break-glass/{grant}            403    403       403      404   403      401    404
 GET    /api/users/me                       200    200       200      200   200      401    200
 GET    /api/users                          403    403       403      403   403      401    200
 POST   /api/users                          403    403       403      403   403      401    201
@@ -36,6 +84,12 @@ PUT    /api/apps/{id}                      403    403       403      200   403  
 DELETE /api/apps/{id}                      403    403       403      403   403      401    200
 GET    /api/apps/{id}/versions             200    200       200      200   403      401    200
 POST   /api/apps/{id}/rollback             403    403       403      200   403      401    200
+GET    /api/audit                          403    403       403      200   403      401    200
+GET    /api/audit/verify                   403    403       403      200   403      401    200
+GET    /api/audit/export                   403    403       403      200   403      401    200
+GET    /api/installation/audit             403    403       403      403   403      401    200
+GET    /api/installation/audit/verify      403    403       403      403   403      401    200
+GET    /api/installation/audit/export      403    403       403      403   403      401    200
 POST   /api/tenants                        403    403       403      403   403      401    201
 GET    /api/tenants                        403    403       403      403   403      401    200
 GET    /api/tenants/{id}                   403    403       403      403   403      401    200
@@ -55,6 +109,9 @@ GET    /api/v2/sync/receipts/{seq}         403    200       200      200   403  
 GET    /api/v2/sync/pull                   403    200       200      200   403      401    200
 GET    /api/v2/sync/snapshot               403    200       200      200   403      401    200
 GET    /api/v2/sync/live                   403    200       200      200   403      401    200
+GET    /api/persons/{guid}/erase           403    403       403      200   403      401    200
+POST   /api/persons/{guid}/erase           403    403       403      200   403      401    200
+GET    /api/persons/{guid}/export          403    403       403      200   403      401    200
 GET    /api/entities                       200    200       200      200   403      401    200
 GET    /api/entities/count                 200    200       200      200   403      401    200
 GET    /api/entities/count-by-form         200    200       200      200   403      401    200
@@ -74,6 +131,16 @@ FORBIDDEN, NOT_SIGNED_IN, DISAGREE = 403, 401, 400
 # Answered to everybody, signed in or not.
 PUBLIC = """
 POST   /api/users/login
+POST   /api/v2/auth/password-reset
+POST   /api/v2/auth/password-reset/confirm
+POST   /api/v2/auth/email/confirm
+POST   /api/v2/auth/invitations/accept
+GET    /api/v2/auth/providers
+GET    /api/v2/auth/{configId}/{type}/start
+GET    /api/v2/auth/{configId}/{type}/callback
+POST   /api/v2/auth/login
+POST   /api/v2/auth/refresh
+POST   /api/v2/auth/browser
 GET    /artifacts/{artifact}.json
 GET    /artifacts/{artifact}.png
 GET    /health
@@ -96,7 +163,7 @@ class Case:
     """How to call a route about the things of a tenant; without the tenant's name, which `send` adds.
 
     shows: the answer bears the tenant's mark, so an answer without a neighbour's mark says something.
-    destroys: what it does to the tenant or the account cannot be done twice.
+    destroys: what it does to the tenant or the account cannot be done twice. signs_out: it ends the session.
     headers: what it asks for besides. endless: the answer has no end; of one that succeeds, the first event is read.
     """
 
@@ -106,6 +173,7 @@ class Case:
     upload: Callable[[Things], dict[str, Any]] | None = None
     shows: bool = False
     destroys: bool = False
+    signs_out: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     endless: bool = False
 
@@ -118,16 +186,59 @@ def _account(things: Things) -> dict[str, Any]:
     return {"user": things.account}
 
 
+def _session(things: Things) -> dict[str, Any]:
+    """One that has ended, of the account."""
+    return {"user": things.account, "id": str(uuid4())}
+
+
+def _own_password(_: Things) -> dict[str, Any]:
+    return {"password": PASSWORD}
+
+
+def _role(things: Things) -> dict[str, Any]:
+    return {"name": things.role}
+
+
+def _new_role(_: Things) -> dict[str, Any]:
+    return {"name": f"helper{next(_numbers)}", "permissions": ["entities.read"]}
+
+
+def _member_gone(_: Things) -> dict[str, Any]:
+    return {"user": 2**53}
+
+
+def _grant_gone(things: Things) -> dict[str, Any]:
+    return {"id": things.config_id, "grant": 2**53}
+
+
+def _service_account(things: Things) -> dict[str, Any]:
+    return {"account": things.service_account}
+
+
+def _key(things: Things) -> dict[str, Any]:
+    """One that is no more."""
+    return {"account": things.service_account, "key": 2**53}
+
+
+def _new_service_account(_: Things) -> dict[str, Any]:
+    return {"name": f"Zebra {next(_numbers)}", "role": "viewer"}
+
+
 def _entity(things: Things) -> dict[str, Any]:
     return {"guid": things.entity}
 
 
 def _config(things: Things) -> dict[str, Any]:
-    return small_config(things.config_id)
+    """A config of the tenant that changes nothing of who may enter it."""
+    return small_config(things.config_id) | {"authConfigs": marked_config(things.config_id, things.mark)["authConfigs"]}
 
 
 def _new_user(_: Things) -> dict[str, Any]:
     return {"email": f"invited{next(_numbers)}@croft.test", "password": PASSWORD, "role": "USER"}
+
+
+def _invitation(_: Things) -> dict[str, Any]:
+    return {"email": f"asked{next(_numbers)}@croft.test", "role": "viewer"}
 
 
 def _new_tenant(_: Things) -> dict[str, Any]:
@@ -157,13 +268,69 @@ def _audit_logs(things: Things) -> dict[str, Any]:
     return {"auditLogs": [audit_entry_of(things.audit_entry, things.entity, things.event)]}
 
 
+def _erasure(things: Things) -> dict[str, Any]:
+    return {"reason": "on request", "confirm": things.entity}
+
+
 def _pair(things: Things) -> dict[str, Any]:
     return {"newItem": things.twin, "existingItem": things.entity, "shouldDeleteNewItem": False}
 
 
 CASES: dict[str, Case] = {
-    "POST /api/users/logout": Case(destroys=True),
+    "POST /api/users/logout": Case(signs_out=True),
+    "DELETE /api/v2/auth/browser": Case(signs_out=True),
     "GET /api/users/check-token": Case(),
+    "GET /api/v2/auth/sessions": Case(),
+    "DELETE /api/v2/auth/sessions": Case(query=lambda _: {"others": "true"}),
+    "DELETE /api/v2/auth/sessions/{id}": Case(path=_session),
+    "GET /api/users/{user}/sessions": Case(path=_account),
+    "DELETE /api/users/{user}/sessions": Case(path=_account),
+    "DELETE /api/users/{user}/sessions/{id}": Case(path=_session),
+    "GET /api/members/{user}/sessions": Case(path=_account),
+    "DELETE /api/members/{user}/sessions": Case(path=_account),
+    "DELETE /api/members/{user}/sessions/{id}": Case(path=_session),
+    "GET /api/v2/account/second-factor": Case(),
+    "POST /api/v2/account/second-factor": Case(body=_own_password),
+    "POST /api/v2/account/second-factor/confirm": Case(body=_none),
+    "DELETE /api/v2/account/second-factor": Case(body=lambda _: {"password": PASSWORD, "code": "no code"}),
+    "POST /api/v2/account/second-factor/recovery-codes": Case(body=lambda _: {"password": PASSWORD, "code": "no code"}),
+    "GET /api/v2/account/app-passwords": Case(),
+    "POST /api/v2/account/app-passwords": Case(body=lambda _: {"name": "Phone"}),
+    "DELETE /api/v2/account/app-passwords/{number}": Case(path=lambda _: {"number": 2**53}),
+    "DELETE /api/users/{user}/second-factor": Case(path=_account),
+    "GET /api/service-accounts": Case(shows=True),
+    "POST /api/service-accounts": Case(body=_new_service_account),
+    "GET /api/service-accounts/{account}": Case(path=_service_account, shows=True),
+    "PUT /api/service-accounts/{account}": Case(path=_service_account, body=_none),
+    "DELETE /api/service-accounts/{account}": Case(path=lambda _: {"account": 2**53}),
+    "GET /api/service-accounts/{account}/keys": Case(path=_service_account, shows=True),
+    "POST /api/service-accounts/{account}/keys": Case(
+        path=_service_account, body=lambda _: {"name": "Key", "scopes": ["entities.read"]}
+    ),
+    "DELETE /api/service-accounts/{account}/keys/{key}": Case(path=_key),
+    "GET /api/permissions": Case(),
+    "GET /api/roles": Case(shows=True),
+    "POST /api/roles": Case(body=_new_role),
+    "PUT /api/roles/{name}": Case(path=_role, body=_none, shows=True),
+    "DELETE /api/roles/{name}": Case(path=lambda _: {"name": "nobodys"}),
+    "POST /api/v2/account/password": Case(body=lambda _: {"currentPassword": PASSWORD, "newPassword": PASSWORD}),
+    "POST /api/v2/account/email": Case(body=lambda _: {"newEmail": "no address", "password": PASSWORD}),
+    "POST /api/v2/account/invitations/accept": Case(body=lambda _: {"token": "x" * 101}),
+    "GET /api/members/invitations": Case(),
+    "POST /api/members/invitations": Case(body=_invitation),
+    "DELETE /api/members/invitations/{invitation}": Case(path=lambda _: {"invitation": 10**9}),
+    "GET /api/members": Case(query=lambda _: {"pageSize": 100}, shows=True),
+    "PUT /api/members/{user}": Case(path=_account, body=lambda _: {"role": "admin"}, shows=True),
+    "DELETE /api/members/{user}": Case(path=_member_gone),
+    "GET /api/tenants/{id}/security": Case(path=_id),
+    "PUT /api/tenants/{id}/security": Case(path=_id, body=_none),
+    "GET /api/tenants/{id}/break-glass": Case(path=_id),
+    "POST /api/tenants/{id}/break-glass": Case(
+        path=_id, body=lambda _: {"reason": "Something has to be mended", "minutes": 5}, destroys=True
+    ),
+    "DELETE /api/tenants/{id}/break-glass/{grant}": Case(path=_grant_gone),
+    "GET /api/break-glass": Case(),
+    "DELETE /api/break-glass/{grant}": Case(path=_grant_gone),
     "GET /api/users/me": Case(),
     "GET /api/users": Case(),
     "POST /api/users": Case(body=_new_user),
@@ -176,6 +343,12 @@ CASES: dict[str, Case] = {
     "DELETE /api/apps/{id}": Case(path=_id, destroys=True),
     "GET /api/apps/{id}/versions": Case(path=_id, shows=True),
     "POST /api/apps/{id}/rollback": Case(path=_id, body=lambda _: {"number": 1}),
+    "GET /api/audit": Case(shows=True),
+    "GET /api/audit/verify": Case(),
+    "GET /api/audit/export": Case(shows=True),
+    "GET /api/installation/audit": Case(),
+    "GET /api/installation/audit/verify": Case(),
+    "GET /api/installation/audit/export": Case(),
     "POST /api/tenants": Case(body=_new_tenant),
     "GET /api/tenants": Case(),
     "GET /api/tenants/{id}": Case(path=_id),
@@ -197,6 +370,9 @@ CASES: dict[str, Case] = {
     ),
     "GET /api/v2/sync/snapshot": Case(headers={"X-Device-Id": "isolation"}, shows=True),
     "GET /api/v2/sync/live": Case(headers={"X-Device-Id": "isolation"}, endless=True),
+    "GET /api/persons/{guid}/erase": Case(path=_entity),
+    "POST /api/persons/{guid}/erase": Case(path=_entity, body=_erasure, destroys=True),
+    "GET /api/persons/{guid}/export": Case(path=_entity, shows=True),
     "GET /api/entities": Case(shows=True),
     "GET /api/entities/count": Case(),
     "GET /api/entities/count-by-form": Case(),
@@ -233,7 +409,11 @@ def _statuses() -> dict[str, dict[str, int]]:
 ROUTES = _table()
 STATUSES = _statuses()
 PUBLIC_ROUTES = [" ".join(line.split()) for line in PUBLIC.strip().splitlines()]
-OF_A_TENANT = [name for name in STATUSES if name in ROUTES and ROUTES[name].tenant != "none"]
+# Last what destroys, so that all others find what they are about.
+OF_A_TENANT = sorted(
+    (name for name in STATUSES if name in ROUTES and ROUTES[name].tenant != "none"),
+    key=lambda name: CASES[name].destroys,
+)
 
 Names = Mapping[str, str]
 """How a request names tenants: by "path", "query", "header", "body" or "upload"."""

@@ -3,16 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from server.audit import Author
 from server.db import Database
 from server.duplicates.finding import load_and_find_pairs
 from server.starting import Addresses, install_shared_schema
-from server.tenants.acting import Actor
 from server.tenants.model import Tenant
 from server.tenants.uploading import apply_config
-from tests.conftest import small_config
+from tests.conftest import KEYRING, small_config
 
 NAMES = ("north", "south", "east", "west", "centre")
 PLANTED = 3
@@ -45,8 +44,8 @@ def database_name(addresses: Addresses) -> str:
 
 async def _provision(database: Database, name: str) -> Tenant:
     async with database.shared() as db:
-        actor = Actor("test", datetime.now(UTC))
-        tenant = (await apply_config(db, small_config(name), actor, load_and_find_pairs)).tenant
+        actor = Author("test")
+        tenant = (await apply_config(db, small_config(name), actor, load_and_find_pairs, KEYRING)).tenant
     async with database.inside(tenant.scope) as db:
         await db.execute(
             "INSERT INTO entities (guid, name) SELECT $1 || '-' || n, $1 FROM generate_series(1, $2) n", name, PLANTED

@@ -17,6 +17,9 @@ from server.db.scope import quoted
 from tests.conftest import PASSWORD, Croft, TenantHandle, small_config
 from tests.isolation.neighbours import database_name
 
+RECORDS = ("acts", "acts_head", "shared audit")
+"""What `World.state_of` says of the record of acts. What operators try stands there, also where it comes to nothing."""
+
 MEMBERS = ("viewer", "collector", "reviewer", "admin")
 CALLERS = (*MEMBERS, "stranger", "nobody", "operator")
 
@@ -38,6 +41,8 @@ class Things:
     event: str
     audit_entry: str
     cursor: str
+    service_account: int = 0
+    role: str = ""
 
     @property
     def config_id(self) -> str:
@@ -116,8 +121,21 @@ async def plant(croft: Croft) -> Things:
     pulled = await client.get("/api/sync/pull", params={"configId": name})
     assert mark in pulled.text
     cursor = max(each["timestamp"] for each in pulled.json()["events"])
+    service_account = await _marked_program(client, name, mark)
     return Things(
-        tenant, shown["tenantId"], shown["artifactId"], mark, account, entity, twin, group, event, audit_entry, cursor
+        tenant,
+        shown["tenantId"],
+        shown["artifactId"],
+        mark,
+        account,
+        entity,
+        twin,
+        group,
+        event,
+        audit_entry,
+        cursor,
+        service_account,
+        await _marked_role(client, name, mark),
     )
 
 
@@ -191,6 +209,26 @@ async def _marked_account(croft: Croft, config_id: str, mark: str) -> str:
     return email
 
 
+async def _marked_program(client: httpx.AsyncClient, config_id: str, mark: str) -> int:
+    """A service account, with a key."""
+    query = {"configId": config_id}
+    program = {"name": f"Program {mark}", "role": "viewer"}
+    account: int = (await client.post("/api/service-accounts", params=query, json=program)).json()["id"]
+    key = {"name": f"Key {mark}", "scopes": ["entities.read"]}
+    made = await client.post(f"/api/service-accounts/{account}/keys", params=query, json=key)
+    assert made.status_code == 201, made.text
+    return account
+
+
+async def _marked_role(client: httpx.AsyncClient, config_id: str, mark: str) -> str:
+    """A role of the tenant's own."""
+    name = f"helpers-of-{config_id}"
+    role = {"name": name, "description": mark, "permissions": ["entities.read"]}
+    made = await client.post("/api/roles", params={"configId": config_id}, json=role)
+    assert made.status_code == 201, made.text
+    return name
+
+
 async def _push(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
     answer = await client.post(path, json=body)
     assert answer.status_code == 200, answer.text
@@ -217,14 +255,21 @@ async def _state(db: Connection, tenant: int) -> dict[str, str]:
         "tenants": "SELECT (to_jsonb(t) - 'entities_count')::text FROM croft.tenants t WHERE id = $1",
         "config_versions": "SELECT v::text FROM croft.config_versions v WHERE tenant_id = $1 ORDER BY 1",
         "memberships": "SELECT m::text FROM croft.memberships m WHERE tenant_id = $1 ORDER BY 1",
+        "tenant_roles": "SELECT r::text FROM croft.tenant_roles r WHERE tenant_id = $1 ORDER BY 1",
+        "break_glass": "SELECT g::text FROM croft.break_glass g WHERE tenant_id = $1 ORDER BY 1",
+        "service_accounts": "SELECT a::text FROM croft.service_accounts a WHERE tenant_id = $1 ORDER BY 1",
+        "api_keys": "SELECT k::text FROM croft.api_keys k JOIN croft.service_accounts a ON a.id = k.service_account_id "
+        "WHERE a.tenant_id = $1 ORDER BY 1",
         "users": f"SELECT u::text FROM croft.users u WHERE id IN ({members}) ORDER BY 1",
-        "sessions": f"SELECT s::text FROM croft.sessions s WHERE user_id IN ({members}) ORDER BY 1",
+        # That a session was seen is noted behind its requests, too.
+        "sessions": f"SELECT (to_jsonb(s) - 'last_seen_at')::text FROM croft.sessions s "
+        f"WHERE user_id IN ({members}) ORDER BY 1",
     }
     state |= {f"shared {name}": _digest(await db.fetch(statement, tenant)) for name, statement in shared.items()}
     former = "SELECT f::text FROM croft.former_config_ids f WHERE config_id = $1 ORDER BY 1"
-    acts = "SELECT a::text FROM croft.audit a WHERE subject = $1 ORDER BY 1"
+    acts = "SELECT a::text FROM croft.audit a WHERE tenant_id = $1 ORDER BY 1"
     state["shared former_config_ids"] = _digest(await db.fetch(former, row["config_id"]))
-    state["shared audit"] = _digest(await db.fetch(acts, row["config_id"]))
+    state["shared audit"] = _digest(await db.fetch(acts, tenant))
     return state
 
 

@@ -721,21 +721,28 @@ def commands_of_the_runbook() -> list[str]:
 
 async def test_runbook_works_as_it_stands(site: Site, home: Path) -> None:
     [nightly] = re.findall(r"^ +15 4 \* \* \* root (.*)$", RUNBOOK, re.MULTILINE)
+    [listing] = re.findall(r"^ +20 4 \* \* \* root (.*)$", RUNBOOK, re.MULTILINE)
     async with site.served():
         await before_the_backup(site)
     await asyncio.to_thread(site.backup.take, "monday")
     async with site.served():
         await after_the_backup(site)
+        erased = await site.run("persons", "erase", TENANT, "p4", "--yes")
+        assert erased.exit_code == 0, erased.output
         lost = await site.standing()
         await run_in_shell(site, home, nightly)
-    assert modes_of(home, "north.*") == {"north.ndjson": 0o600}
+        await run_in_shell(site, home, listing)
+    assert modes_of(home, "north.*") == {"north.ndjson": 0o600, "north.erasures.ndjson": 0o600}
     await asyncio.to_thread(site.backup.put_back, "monday")
-    migrate, every, one, dry_run, offer = commands_of_the_runbook()
+    migrate, every, one, dry_run, offer, dry_erasure, erase_again = commands_of_the_runbook()
     await run_line(site, home, migrate)
     assert "begins a new epoch" in await run_line(site, home, every, typed="all\n")
     assert "begins a new epoch" in await run_line(site, home, one, typed="north\n")
     assert "Dry run: nothing was written." in await run_line(site, home, dry_run)
     assert "  0 refused\n" in await run_line(site, home, offer)
+    assert "1 persons" in await run_line(site, home, dry_erasure.replace("/var/backups/croft", str(home)))
+    again = await run_line(site, home, erase_again.replace("/var/backups/croft", str(home)))
+    assert "1 erased. Emptied: 1 events." in again
     async with site.served():
         standing = await site.standing()
         assert standing.events == lost.events

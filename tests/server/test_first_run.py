@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from server.first_run import SECRETS_FILE, prepare_home
 from server.kit.passwords import password_problems
-from server.settings import JWT_SECRET_CHARACTERS, Settings, SettingsError
+from server.settings import ENCRYPTION_KEY_CHARACTERS, JWT_SECRET_CHARACTERS, Settings, SettingsError
 
 
 def mode(path: Path) -> int:
@@ -19,13 +19,15 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(croft_home=tmp_path / "home")
 
 
-def test_first_start_makes_both_secrets_and_the_second_finds_them(settings: Settings) -> None:
+def test_first_start_makes_every_secret_and_the_second_finds_them(settings: Settings) -> None:
     first, second = prepare_home(settings), prepare_home(settings)
     assert first.password_is_new
     assert not second.password_is_new
     assert second.settings == first.settings
     assert password_problems(first.admin_password.get_secret_value()) == []
     assert len(first.jwt_secret.get_secret_value()) >= JWT_SECRET_CHARACTERS
+    assert len(first.encryption_key.get_secret_value()) >= ENCRYPTION_KEY_CHARACTERS
+    assert first.encryption_key != first.jwt_secret
 
 
 def test_secrets_are_for_the_owner_alone(settings: Settings) -> None:
@@ -53,6 +55,7 @@ def test_what_is_set_wins_and_is_not_written_down(settings: Settings) -> None:
     written = (settings.croft_home / SECRETS_FILE).read_text()
     assert "ADMIN_PASSWORD=" not in written
     assert run.jwt_secret.get_secret_value() in written
+    assert run.encryption_key.get_secret_value() in written
 
 
 def test_secret_missing_later_is_added_beside_the_kept_one(settings: Settings) -> None:
@@ -60,6 +63,16 @@ def test_secret_missing_later_is_added_beside_the_kept_one(settings: Settings) -
     later = prepare_home(settings)
     assert later.password_is_new
     assert later.jwt_secret == kept.jwt_secret
+    assert later.encryption_key == kept.encryption_key
+
+
+def test_home_of_before_there_was_a_key_gets_one_and_keeps_the_rest(settings: Settings) -> None:
+    settings.croft_home.mkdir()
+    (settings.croft_home / SECRETS_FILE).write_text(f"ADMIN_PASSWORD='Maize-2026'\nJWT_SECRET='{'k' * 32}'\n")
+    first, second = prepare_home(settings), prepare_home(settings)
+    assert not first.password_is_new
+    assert first.jwt_secret.get_secret_value() == "k" * 32
+    assert second.encryption_key == first.encryption_key
 
 
 def test_configured_database_leaves_no_trace_of_a_home(settings: Settings) -> None:
@@ -68,6 +81,7 @@ def test_configured_database_leaves_no_trace_of_a_home(settings: Settings) -> No
             "postgres": SecretStr("postgresql://db/croft"),
             "admin_password": SecretStr("Maize-2026"),
             "jwt_secret": SecretStr("k" * 32),
+            "encryption_key": SecretStr("e" * 32),
         }
     )
     run = prepare_home(complete)
@@ -85,6 +99,7 @@ def test_starts_at_the_same_moment_agree_on_one_secret(settings: Settings) -> No
     with ThreadPoolExecutor(8) as threads:
         runs = list(threads.map(prepare_home, [settings] * 8))
     assert len({run.jwt_secret.get_secret_value() for run in runs}) == 1
+    assert len({run.encryption_key.get_secret_value() for run in runs}) == 1
     assert sum(run.password_is_new for run in runs) == 1
 
 
@@ -134,3 +149,4 @@ def test_secrets_do_not_show_in_the_repr(settings: Settings) -> None:
     run = prepare_home(settings)
     assert run.admin_password.get_secret_value() not in repr(run)
     assert run.jwt_secret.get_secret_value() not in repr(run)
+    assert run.encryption_key.get_secret_value() not in repr(run)

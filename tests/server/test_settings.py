@@ -8,7 +8,9 @@ from server.settings import Settings, SettingsError, load_settings, render_env_e
 DSN = "postgresql://croft:hidden-in-dsn@db/croft"
 PASSWORD = "Maize-2026"
 JWT_SECRET = "s3cr3t" * 6
-COMPLETE = {"POSTGRES": DSN, "ADMIN_PASSWORD": PASSWORD, "JWT_SECRET": JWT_SECRET}
+ENCRYPTION_KEY = "0ld-k3y" * 6
+COMPLETE = {"POSTGRES": DSN, "ADMIN_PASSWORD": PASSWORD, "JWT_SECRET": JWT_SECRET, "ENCRYPTION_KEY": ENCRYPTION_KEY}
+HOW_TO_MAKE_A_KEY = "; make one with: openssl rand -base64 48"
 ENV_EXAMPLE = Path(__file__).parents[2] / "deploy" / "env.example"
 
 
@@ -32,6 +34,9 @@ def test_every_problem_is_told_at_once() -> None:
             "POSTGRES": "mysql://db",
             "PORT": "many",
             "JWT_SECRET": "short",
+            "ENCRYPTION_KEY": "short",
+            "ENCRYPTION_OTHER_KEYS": f"{ENCRYPTION_KEY},short",
+            "JWT_OTHER_SECRETS": f"{JWT_SECRET},short",
             "LOG_LEVEL": "loud",
             "CORS_ORIGINS": "https://app.example.org/path",
             "ALLOWED_HOSTS": "https://sync.example.org",
@@ -47,6 +52,9 @@ def test_every_problem_is_told_at_once() -> None:
         "ALLOWED_HOSTS",
         "BCRYPT_COST",
         "CORS_ORIGINS",
+        "ENCRYPTION_KEY",
+        "ENCRYPTION_OTHER_KEYS",
+        "JWT_OTHER_SECRETS",
         "JWT_SECRET",
         "LOG_LEVEL",
         "METRICS_TOKEN",
@@ -59,10 +67,29 @@ def test_every_problem_is_told_at_once() -> None:
     assert "JWT_SECRET: must be at least 32 characters" in problems
 
 
-@pytest.mark.parametrize("missing", ["ADMIN_PASSWORD", "JWT_SECRET"])
-def test_configured_database_requires_both_secrets(missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "how"),
+    [("ADMIN_PASSWORD", ""), ("JWT_SECRET", HOW_TO_MAKE_A_KEY), ("ENCRYPTION_KEY", HOW_TO_MAKE_A_KEY)],
+)
+def test_configured_database_requires_every_secret(missing: str, how: str) -> None:
     environ = {name: value for name, value in COMPLETE.items() if name != missing}
-    assert problems_of(environ) == [f"{missing}: is required when POSTGRES is set"]
+    assert problems_of(environ) == [f"{missing}: is required when POSTGRES is set{how}"]
+
+
+@pytest.mark.parametrize(
+    "key", ["a key of 32 or more, with a comma in it", " a key of 32 or more with a blank before it"]
+)
+def test_key_that_could_not_be_written_among_others_is_refused(key: str) -> None:
+    (problem,) = problems_of(COMPLETE | {"ENCRYPTION_KEY": key})
+    assert problem.startswith("ENCRYPTION_KEY: must hold no comma")
+    assert key not in problem
+
+
+def test_other_keys_are_read_without_the_blanks_around_them() -> None:
+    other = "another-key-that-is-long-enough-too"
+    settings = load_settings(COMPLETE | {"ENCRYPTION_OTHER_KEYS": f" {other}, ,{ENCRYPTION_KEY}"}, None)
+    assert [key.get_secret_value() for key in settings.encryption_other_keys] == [other, ENCRYPTION_KEY]
+    assert other not in repr(settings)
 
 
 def test_weak_admin_password_is_refused_with_the_broken_rules() -> None:
@@ -198,7 +225,7 @@ def test_public_base_url_must_be_an_address_devices_can_use(url: str) -> None:
 def test_secrets_show_neither_in_repr_nor_in_problems() -> None:
     shown = repr(load_settings(COMPLETE | {"METRICS_TOKEN": "metrics-token-0123"}, None))
     refused = str(problems_of({"POSTGRES": "hidden-in-dsn", "JWT_SECRET": "hidden-key", "ADMIN_PASSWORD": "hidden"}))
-    for secret in ("hidden", PASSWORD, JWT_SECRET, "metrics-token-0123"):
+    for secret in ("hidden", PASSWORD, JWT_SECRET, ENCRYPTION_KEY, "metrics-token-0123"):
         assert secret not in shown
     assert "hidden" not in refused
 
@@ -231,3 +258,31 @@ def test_defaults_written_out_are_the_defaults(tmp_path: Path) -> None:
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert (field.description or "").strip().endswith((".", "48")), name
+
+
+@pytest.mark.parametrize("url", ["mail.test", "http://mail.test", "smtp://u:hidden-in-url@relay.test?tls=off"])
+def test_address_of_no_mail_server_is_refused_without_its_password(url: str) -> None:
+    [problem] = problems_of({"SMTP_URL": url})
+    assert problem.startswith("SMTP_URL: ")
+    assert "hidden-in-url" not in problem
+
+
+def test_address_of_the_mail_server_does_not_show_in_the_settings() -> None:
+    settings = load_settings({"SMTP_URL": "smtps://u:hidden-in-url@mail.test"}, None)
+    assert "hidden-in-url" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "sender", ["Croft", "a@b.test, c@d.test", "Croft <croft@x.test>\nBcc: c@d.test", "@x.test", "a@"]
+)
+def test_sender_of_mails_is_one_address(sender: str) -> None:
+    assert problems_of({"MAIL_FROM": sender}) == [
+        "MAIL_FROM: must be an e-mail address, such as Croft <croft@example.org>"
+    ]
+
+
+@pytest.mark.parametrize("password", ["Password1!", "Wanjiru-Amina-1"])
+def test_first_administrators_password_keeps_the_rules_of_all_others(password: str) -> None:
+    [problem] = problems_of({"ADMIN_EMAIL": "wanjiru.amina@north.test", "ADMIN_PASSWORD": password})
+    assert problem.startswith("ADMIN_PASSWORD: must not be ")
+    assert password not in problem

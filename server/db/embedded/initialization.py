@@ -17,6 +17,18 @@ host  all all 127.0.0.1/32   scram-sha-256
 """
 
 # Lines of `postgres --single`: one statement each.
+# Large objects belong to no schema, and some advisory locks to no transaction: both would outlive what made them.
+# Nobody here needs them, and everybody might have them.
+_TEMPLATE_STATEMENTS = """\
+REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION lo_open(oid, integer), lo_get(oid), lo_get(oid, bigint, integer) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION lo_put(oid, bigint, bytea), lo_unlink(oid) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_lock(integer, integer) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION pg_advisory_lock_shared(bigint), pg_advisory_lock_shared(integer, integer) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(bigint), pg_try_advisory_lock(integer, integer) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock_shared(bigint), pg_try_advisory_lock_shared(int, int) FROM PUBLIC
+"""
+
 _FIRST_STATEMENTS = f"""\
 CREATE ROLE {LOGIN} LOGIN CREATEROLE NOSUPERUSER NOINHERIT
 CREATE DATABASE {DATABASE} OWNER {LOGIN}
@@ -38,10 +50,12 @@ def initialize(place: Place, durable: bool) -> None:
     )  # fmt: skip
     (staging / "pg_hba.conf").write_text(_HBA)
     fsync = "on" if durable else "off"
-    run(
-        place, "postgres", "--single", "-D", str(staging), "-c", "exit_on_error=on", "-c", f"fsync={fsync}", SUPERUSER,
-        standard_input=_FIRST_STATEMENTS,
-    )  # fmt: skip
+    # In this order: our database is made as a copy of the template.
+    for database, statements in (("template1", _TEMPLATE_STATEMENTS), ("postgres", _FIRST_STATEMENTS)):
+        run(
+            place, "postgres", "--single", "-D", str(staging), "-c", "exit_on_error=on", "-c", f"fsync={fsync}",
+            database, standard_input=statements,
+        )  # fmt: skip
     staging.rename(place.data)
     if durable:
         sync_directory(place.directory)

@@ -32,8 +32,9 @@ from server.moving_in.datacollect.report import Finding, Heading, Report
 from server.tenants.model import Tenant
 from server.tenants.queries import put_settings
 from server.users.changes import create_user
+from server.users.memberships import record_role
 from server.users.model import ADMIN, NewUser, User, subject_of
-from server.users.queries import find_user_by_email, lock_accounts
+from server.users.queries import find_user_by_email, lock_accounts, lock_tenants
 
 MARK: Final = "taken-over"
 """The setting in a tenant's schema that says what was taken over into it."""
@@ -132,6 +133,8 @@ async def take_accounts(
             continue
         async with database.shared(patience=_NO_LIMIT) as db:
             await lock_accounts(db)
+            # Before anything is recorded, which others wait for who hold a tenant already.
+            await lock_tenants(db, [], [each.tenant.id for each in tenants])
             for user in chunk:
                 await _Account(db, user, tenants, rules, author, report).take()
             await _mark(db, chunk, tenants)
@@ -185,13 +188,11 @@ class _Account:
         added = await queries.add_memberships(self.db, known.id, list(numbers), list(numbers.values()))
         if added:
             given = [{"tenantId": tenant_id, "role": numbers[tenant_id]} for tenant_id in sorted(added)]
-            await record(
-                self.db,
-                self.author,
-                "users.update",
-                subject_of(known.id),
-                details={"memberships": {"added": given}},
-            )
+            after = {"membershipsAdded": given}
+            await record(self.db, self.author, "users.update", subject_of(known.id), after=after)
+            for taken in sorted(self.tenants, key=lambda each: each.tenant.id):
+                if (tenant := taken.tenant).id in added:
+                    await record_role(self.db, self.author, tenant, known.id, before=None, after=numbers[tenant.id])
         if is_first:
             self.report.counts[""]["known accounts"] += 1
             self.report.add(_about(self.user, Heading.CHANGED, KNOWN_EMAIL))

@@ -22,6 +22,8 @@ from server.moving_in.datacollect.reasons import BAD_ENTRY, SEED_LOADED, UNKNOWN
 from server.moving_in.datacollect.report import Heading, counted
 from server.moving_in.datacollect.seeds import records_of_seeds, seeds_to_push
 from server.moving_in.datacollect.unexplained import live_types
+from server.sync.audit_log import entry_without
+from server.sync.erasing import erased_among
 from server.sync.intake import Refusal
 from server.sync.quarantine import keep
 from server.tenants.versioning import stored_document, under_id
@@ -61,15 +63,10 @@ async def take_audit_log(one: OneTenant, taken: Taken) -> None:
 async def _insert_entries(
     one: OneTenant, taken: Taken, entries: Sequence[dict[str, Any]], refused: Sequence[tuple[Any, Refusal]]
 ) -> None:
-    now = utc_now()
-    keys = ("guid", "timestamp", "userId", "action", "eventGuid", "entityGuid")
-    columns: list[list[object]] = [[entry[key] for entry in entries] for key in keys]
-    columns.append([orjson.dumps(entry["changes"]).decode() for entry in entries])
-    columns.append([entry["signature"] for entry in entries])
-    columns.append([min(_arrival(entry["timestamp"]) or now, now) for entry in entries])
-
     async def work(db: Connection) -> None:
-        one.count(entries=await queries.insert_audit_log(db, columns, DEVICE))
+        persons = await erased_among(db, entries)
+        left = [entry_without(entry, persons) for entry in entries] if persons else entries
+        one.count(entries=await queries.insert_audit_log(db, _columns(left), DEVICE))
         await keep(db, refused, one.pusher())
 
     await one.inside(taken, work)
@@ -110,6 +107,16 @@ async def _open_pairs(one: OneTenant, taken: Taken, pairs: Sequence[tuple[str, s
         one.count(pairs=await queries.insert_open_pairs(db, ones, others, FOUND_BEFORE, utc_now()))
 
     await one.inside(taken, work)
+
+
+def _columns(entries: Sequence[dict[str, Any]]) -> list[list[object]]:
+    now = utc_now()
+    keys = ("guid", "timestamp", "userId", "action", "eventGuid", "entityGuid")
+    columns: list[list[object]] = [[entry[key] for entry in entries] for key in keys]
+    columns.append([orjson.dumps(entry["changes"]).decode() for entry in entries])
+    columns.append([entry["signature"] for entry in entries])
+    columns.append([min(_arrival(entry["timestamp"]) or now, now) for entry in entries])
+    return columns
 
 
 def _arrival(timestamp: str) -> datetime | None:

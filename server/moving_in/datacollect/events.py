@@ -17,6 +17,7 @@ from server.moving_in.datacollect.one_tenant import BATCH, BATCH_BYTES, OneTenan
 from server.moving_in.datacollect.reading import in_batches
 from server.moving_in.datacollect.reasons import BAD_EVENT, MADE_FIELDS
 from server.moving_in.datacollect.report import Heading
+from server.sync.erasing import blank_arrived
 from server.sync.event import Event
 from server.sync.intake import Refusal, read_event
 from server.sync.push import push
@@ -58,6 +59,7 @@ async def _push(one: OneTenant, taken: Taken, read: Sequence[Read]) -> None:
 
     async def work(db: Connection) -> None:
         pusher = one.pusher()
+        await blank_arrived(db, events)
         pushed = await push(db, events, pusher)
         await note_conflicts(db, pushed, pusher)
         await keep(db, refused, pusher)

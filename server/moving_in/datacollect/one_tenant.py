@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
+from server.audit import COMMAND_LINE, Author
 from server.db import Connection, Database
 from server.kit.clock import utc_now
 from server.moving_in.datacollect.accounts import Access, Taken
@@ -17,7 +18,7 @@ from server.moving_in.datacollect.mapping import ConfigRow
 from server.moving_in.datacollect.reading import Source
 from server.moving_in.datacollect.report import Finding, Heading, Report
 from server.sync.push import Source as Pusher
-from server.tenants.acting import Actor
+from server.vault import Keyring
 
 DEVICE: Final = "datacollect-import"
 """The device that events taken over are from, as the log sees it."""
@@ -50,7 +51,7 @@ class Wishes:
     """What of the other server is wanted, and how.
 
     `tenants` is empty for all. `configs` are documents to take instead of those there, by their id. `tolerance` is how
-    far ahead of their arrival events may be.
+    far ahead of their arrival events may be. `keyring` seals the secrets in configs.
     """
 
     tenants: tuple[str, ...]
@@ -58,6 +59,7 @@ class Wishes:
     access: Access
     configs: Mapping[str, dict[str, Any]]
     tolerance: timedelta
+    keyring: Keyring
     dry_run: bool = False
 
 
@@ -71,7 +73,7 @@ class OneTenant:
     report: Report
     progress: Progress
     config: ConfigRow
-    actor: Actor = field(default_factory=lambda: Actor("command-line", utc_now()))
+    author: Author = field(default_factory=lambda: Author(COMMAND_LINE))
     refused: set[str] = field(default_factory=set)
 
     @property
@@ -94,7 +96,7 @@ class OneTenant:
 
     def pusher(self) -> Pusher:
         """Who pushes now."""
-        return Pusher(self.actor.account, DEVICE, utc_now())
+        return Pusher(self.author.account, DEVICE, utc_now())
 
     @asynccontextmanager
     async def reading(self, taken: Taken) -> AsyncIterator[Connection]:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from server.app_configs import versions
+from server.audit import record
 from server.db import Connection, scoped
 from server.kit.clock import utc_now
 from server.kit.problem import Problem
@@ -91,8 +92,9 @@ async def _make(one: OneTenant, db: Connection, document: dict[str, Any], digest
         if await find_setting(db, "not-before") is not None:
             # The log is older than this tenant, whatever tenants had its id here before.
             await put_settings(db, {"not-before": 0})
-    await one.actor.record(db, "tenant.take-over-begun", tenant.config_id, tenant=tenant.id)
-    return Taken(one.config.id, await reread(db, tenant), mark)
+    reread_tenant = await reread(db, tenant)
+    await record(db, one.author, "tenant.take-over-begun", tenant.subject, tenant=tenant)
+    return Taken(one.config.id, reread_tenant, mark)
 
 
 async def _check(document: dict[str, Any]) -> None:
@@ -104,7 +106,7 @@ async def _check(document: dict[str, Any]) -> None:
 
 async def _provision(one: OneTenant, db: Connection, document: dict[str, Any]) -> Tenant:
     try:
-        applied = await apply_config(db, document, one.actor, _load_nothing, must_be_new=True)
+        applied = await apply_config(db, document, one.author, _load_nothing, one.wishes.keyring, must_be_new=True)
     except Problem as problem:
         raise _bad_config(problem) from None
     return applied.tenant
@@ -168,7 +170,8 @@ async def _next_config(
         await _check(document)
         return tenant
     try:
-        tenant = (await apply_config(db, document, one.actor, _load_nothing, only_tenant=tenant.id)).tenant
+        applied = await apply_config(db, document, one.author, _load_nothing, one.wishes.keyring, only_tenant=tenant.id)
+        tenant = applied.tenant
     except Problem as problem:
         raise _bad_config(problem) from None
     mark |= {"config": digest, "number": tenant.config_number}

@@ -4,7 +4,7 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from server.audit import Author
+from server.audit import COMMAND_LINE, Author, record
 from server.db import Database, scoped
 from server.moving_in import queries
 from server.moving_in.datacollect import comparing
@@ -102,7 +102,7 @@ class _Import:
 
     async def _take_accounts(self, users: Sequence[UserRow], rules: Rules) -> None:
         self._progress.begin("", "accounts", 0)
-        author = Author("command-line")
+        author = Author(COMMAND_LINE)
         await take_accounts(self._database, users, self._outcome.taken, rules, author, self._report)
 
 
@@ -151,7 +151,7 @@ async def _finish(one: OneTenant, taken: Taken) -> None:
             count, waiting = await count_entities(db), await queries.count_waiting(db)
         await set_entities_count(db, taken.tenant.id, count)
         done = {name: number for name, number in one.counts.items() if number}
-        await one.actor.record(db, "tenant.taken-over", taken.tenant.config_id, tenant=taken.tenant.id, **done)
         taken.tenant = await reread(db, taken.tenant)
+        await record(db, one.author, "tenant.taken-over", taken.tenant.subject, tenant=taken.tenant, details=done)
     if waiting:
         one.note(Heading.NOTED, WAITING, "events", detail=counted(waiting, "event"))

@@ -13,12 +13,15 @@ from typing import Final
 
 import asyncpg
 
+from server.db import Connection
 from server.db.connection import Opening
+from server.kit.sight import EVERYTHING
 from server.sync import queries
+from server.sync.erasing import blank_arrived
 from server.sync.event import Event
 from server.sync.intake import Refusal
 from server.sync.log_copies.reading import Line, Terms
-from server.sync.push import Follow, Source, push
+from server.sync.push import Follow, Pushed, Source, push
 from server.sync.receiving import Arrival, Known, refusals_of
 
 _LINES: Final = 1_000
@@ -114,7 +117,9 @@ async def _lost(
         rows = await queries.list_known(db, [event.guid for event in events])
         known = {row["guid"]: Known(row["digest"], row["seq"]) for row in rows}
         arrival = Arrival([], [], await queries.get_head(db), known)
-        refusals = await refusals_of(db, arrival, events, terms.tolerance, may_differ=lambda event: False)
+        refusals = await refusals_of(
+            db, arrival, events, terms.tolerance, may_differ=lambda event: False, sight=EVERYTHING
+        )
     lost = []
     for line in piece:
         result = line.result if line.result is None else refusals.get(id(line.result), line.result)
@@ -130,12 +135,27 @@ async def _lost(
     return lost
 
 
+async def _note_erasures(db: Connection, pushed: Pushed, source: Source) -> None:
+    """Who was erased stays so. What this log may still hold of her is left to whoever erases her again."""
+    if events := [event for event in pushed.events if event.erases]:
+        await queries.note_erasures(
+            db,
+            [event.entity_guid for event in events],
+            [event.guid for event in events],
+            at=source.at,
+            by=source.account,
+            reason="told by a copy of the log",
+        )
+
+
 async def _push(writing: Opening, follow: Follow, events: list[Event], source: Source, so_far: Offered) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             async with writing() as db:
+                await blank_arrived(db, events)
                 pushed = await push(db, events, source)
                 await follow(db, pushed, source)
+                await _note_erasures(db, pushed, source)
             break
         except _PASSING:
             if attempt == _ATTEMPTS:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, BinaryIO, Final
 
 from server.kit.clock import parse_iso, to_ms
 from server.kit.problem import Problem
 from server.kit.strict_json import read_json
-from server.sync.event import Event
+from server.sync.event import DELETE_ENTITY, Event
 from server.sync.intake import MAX_TEXT, Refusal, read_event
 from server.sync.push import Source
 
@@ -78,10 +79,20 @@ def _read(number: int, text: bytes, terms: Terms) -> Line:
     guid = guid if isinstance(guid, str) else ""
     try:
         source = _source(told, terms.offered) if isinstance(told, dict) else terms.offered
+        digest = _digest_of_erased(told) if isinstance(told, dict) else None
     except _Bad as bad:
         return _refused(number, len(text), guid, bad.path, str(bad))
-    event = read_event(told, arrival_ms=to_ms(source.at), tolerance=terms.tolerance, in_full=True)
+    event = read_event(
+        told,
+        arrival_ms=to_ms(source.at),
+        tolerance=terms.tolerance,
+        in_full=True,
+        may_be_empty=digest is not None,
+    )
     if isinstance(event, Event):
+        if digest is not None:
+            event.erased, event.digest = True, digest
+        event.erases = event.type == DELETE_ENTITY and told.get("erases") is True
         # It counts numbers of the log that was.
         event.base_seq = None
     return Line(number, len(text), event, source)
@@ -95,6 +106,19 @@ class _Bad(Exception):
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(detail)
         self.path = path
+
+
+def _digest_of_erased(told: Mapping[str, Any]) -> bytes | None:
+    """The digest of an event out of which something was taken; None for one that is as it was pushed."""
+    if told.get("erased") is not True:
+        return None
+    try:
+        digest = bytes.fromhex(told["digest"])
+    except (KeyError, TypeError, ValueError):
+        digest = b""
+    if len(digest) != sha256().digest_size:
+        raise _Bad("digest", "must be the digest of what was pushed, in hexadecimal")
+    return digest
 
 
 def _source(told: Mapping[str, Any], offered: Source) -> Source:

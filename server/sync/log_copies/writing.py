@@ -21,8 +21,9 @@ _EVENT_BYTES: Final = 4 * 1024 * 1024
 async def copy_log(reading: Opening) -> AsyncIterator[tuple[bytes, int, int]]:
     """The log as lines of JSON, in pieces: each with the number up to which it goes, and that of the head.
 
-    A line is `{"event": …}`, with `applied` where less than the event's data took effect. The last one, which tells a
-    copy that is whole from one that broke off, is `{"cursor": …, "more": false}`.
+    A line is `{"event": …}`, with `applied` where less than the event's data took effect, and with `erased` and the
+    `digest` of what was pushed where something was taken out of it. The last one, which tells a copy that is whole from
+    one that broke off, is `{"cursor": …, "more": false}`.
     """
     async with reading() as db:
         head = await find_head(db)
@@ -38,13 +39,17 @@ async def copy_log(reading: Opening) -> AsyncIterator[tuple[bytes, int, int]]:
 
 
 def _event(row: Row) -> dict[str, Any]:
-    applied = {} if row["applied"] is None else {"applied": orjson.Fragment(row["applied"])}
+    more: dict[str, Any] = {} if row["applied"] is None else {"applied": orjson.Fragment(row["applied"])}
+    if row["erased"]:
+        more |= {"erased": True, "digest": row["digest"].hex()}
+    if row["erases"]:
+        more["erases"] = True
     return {
         "guid": row["guid"],
         "entityGuid": row["entity_guid"],
         "type": row["type"],
         "data": orjson.Fragment(row["data"]),
-        **applied,
+        **more,
         "timestamp": row["timestamp"],
         "userId": row["user_id"],
         "seq": row["seq"],

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from server.db import Connection
+from server.kit.sight import EVERYTHING, Sight
 from server.sync.event import Event
 from server.sync.old_clients.axis import position_of
 from server.sync.old_clients.marks import is_carrier
@@ -13,11 +14,13 @@ from server.sync.push import Source
 from server.sync.receiving import Received, arrive, refusals_of, settle
 
 
-async def receive(db: Connection, raws: Sequence[Any], source: Source, tolerance: timedelta) -> Received:
+async def receive(
+    db: Connection, raws: Sequence[Any], source: Source, tolerance: timedelta, sight: Sight = EVERYTHING
+) -> Received:
     """Takes what a phone pushed. A page's own carriers that come back count as known."""
     arrival = await arrive(db, raws, source, tolerance)
     own = [event for event in arrival.events if not is_carrier(event, arrival.head["carrier_key"])]
-    refusals = await refusals_of(db, arrival, own, tolerance, may_differ=_was_served)
+    refusals = await refusals_of(db, arrival, own, tolerance, may_differ=_was_served, sight=sight)
     new = [event for event in own if event.guid not in arrival.known and id(event) not in refusals]
     if (served := arrival.head["served_seq"]) is not None:
         await narrow(db, new, source, served)

@@ -75,7 +75,9 @@ class TakenAnswer(BaseModel):
 async def push(call: Call, *, tolerance: timedelta, follow: Follow, metrics: SyncMetrics) -> Answer:
     """Takes events as a whole or, where anything fails, not at all."""
     source = Source(call.caller.account, device_of(call.caller), call.at)
-    received, head = await receive(call.db, call.body.events, source, tolerance, epoch=call.query.epoch)
+    received, head = await receive(
+        call.db, call.body.events, source, tolerance, epoch=call.query.epoch, sight=call.sight
+    )
     await follow(call.db, received.pushed, source)
     call.after_commit.append(partial(count_fates, metrics, received.fates))
     return Answer(

@@ -52,7 +52,8 @@ class SnapshotQuery(BaseModel):
 class PulledEvent(BaseModel):
     """An event as it was pushed, its number, and what became of it. `account` and `deviceId` say who sent it.
 
-    `applied` is what of its data counts, where that is less.
+    `applied` is what of its data counts, where that is less. Of one that is `erased`, what it said of a person was
+    taken out; `digest` is that of what was pushed, in hexadecimal. One that `erases` deletes a person for good.
     """
 
     guid: str
@@ -69,10 +70,16 @@ class PulledEvent(BaseModel):
     reason: str
     baseVersion: int | None = None
     applied: dict[str, Any] | None = None
+    erased: Literal[True] | None = None
+    digest: str | None = None
+    erases: Literal[True] | None = None
 
 
 class EntityState(BaseModel):
-    """An entity as the events so far have made it. `version` is the number of the last that mentioned or changed it."""
+    """An entity as the events so far have made it. `version` is the number of the last that mentioned or changed it.
+
+    `erased`: it was deleted for good, and devices keep nothing that was said of it.
+    """
 
     guid: str
     version: int
@@ -85,6 +92,7 @@ class EntityState(BaseModel):
     memberIds: list[str]
     parentIds: list[str]
     lastUpdated: str
+    erased: Literal[True] | None = None
 
 
 class PulledPage(BaseModel):

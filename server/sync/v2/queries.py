@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from server.db import Connection
 from server.db.connection import Row
+from server.sync.queries import EPOCH_SEEN
 
 Through = Literal["log", "filtered log", "mentions", "entities"]
 """What a part is found through: the log; the log with a filter; the events about one entity; the entities alone."""
@@ -73,7 +74,9 @@ _EVENT: Final = f"""
         ',"receivedAt":"', to_char(timezone(interval '0', e.received_at), {_TIME}),
         '","deviceId":', to_json(e.device_id), ',"account":', to_json(e.account),
         ',"outcome":', to_json(e.outcome), ',"reason":', to_json(e.reason),
-        ',"baseVersion":' || e.base_seq, ',"applied":' || e.applied::text, '}}'))
+        ',"baseVersion":' || e.base_seq, ',"applied":' || e.applied::text,
+        CASE WHEN e.erased THEN ',"erased":true,"digest":"' || encode(e.digest, 'hex') || '"' END,
+        CASE WHEN e.erases THEN ',"erases":true' END, '}}'))
 """
 
 _FORM: Final = "coalesce(nullif(n.entity_name, ''), n.type)"
@@ -85,7 +88,7 @@ _ENTITY: Final = f"""
         ',"externalId":', coalesce(to_json(n.external_id), 'null'), ',"data":', n.data,
         ',"memberIds":', to_json(n.member_ids), ',"parentIds":', to_json(n.parent_ids),
         ',"lastUpdated":"', to_char(timestamp '1970-01-01' + n.updated_ms * interval '1 millisecond', {_TIME}),
-        '"}}'))
+        '"', CASE WHEN n.erased THEN ',"erased":true' END, '}}'))
 """
 
 # Weights. What is not packed is as large as it is stored. What is packed may be a hundred times as large, so it counts
@@ -119,8 +122,9 @@ _GIVEN: Final = """
 
 _HEAD: Final = f"""
     head AS MATERIALIZED (
-        SELECT epoch, head,
-               CASE WHEN epoch = coalesce($1, epoch) AND head >= $2 THEN least(head, $3) ELSE $2 END AS known
+        SELECT {EPOCH_SEEN} AS epoch, head,
+               CASE WHEN {EPOCH_SEEN} = coalesce($1, {EPOCH_SEEN}) AND head >= $2
+                    THEN least(head, $3) ELSE $2 END AS known
         FROM sync_head
         WHERE {_IN_ORDER}
     )
@@ -294,7 +298,7 @@ async def read_entities(
                 SELECT {_ENTITY_AT_MOST} AS bytes FROM entities n
                 WHERE {_PIECE} AND {_OF_FORM[of_form]} {_UP_TO_LIMIT}) AS piece
         )
-        SELECT textsend(json_build_object('epoch', h.epoch, 'fits', f.fits)::text) AS line, NULL AS updated_ms
+        SELECT textsend(json_build_object('epoch', h.{EPOCH_SEEN}, 'fits', f.fits)::text) AS line, NULL AS updated_ms
         FROM sync_head h CROSS JOIN fitting f
         WHERE {_IN_ORDER}
         UNION ALL

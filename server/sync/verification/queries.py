@@ -39,6 +39,12 @@ async def list_pushes(db: Connection, after: int, up_to: int, limit: int) -> lis
     )
 
 
+async def list_erasures(db: Connection) -> dict[str, str]:
+    """By person who was erased, the event by which she was."""
+    rows = await db.fetch("SELECT guid, event_guid FROM erased_persons")
+    return {row["guid"]: row["event_guid"] for row in rows}
+
+
 async def find_push(db: Connection, link: bytes) -> Row | None:
     """The push with the link: first_seq, last_seq, epoch, received_at."""
     return await db.fetchrow("SELECT first_seq, last_seq, epoch, received_at FROM pushes WHERE link = $1", link)

@@ -1,11 +1,8 @@
 """Signing in and out, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from statistics import median
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
@@ -13,11 +10,9 @@ import asyncpg
 import httpx
 import jwt
 import pytest
-import pytest_asyncio
 
 from server.auth.queries import _FIND_SESSION
-from server.db.embedded import EmbeddedPostgres
-from tests.conftest import PASSWORD, Croft, new_database, start_croft
+from tests.conftest import PASSWORD, Croft
 
 _numbers = count(1)
 
@@ -71,7 +66,8 @@ async def test_email_is_compared_without_case_and_spaces(croft: Croft, spelling:
 @pytest.mark.parametrize("password", ["", "wrong", PASSWORD + " ", PASSWORD.lower(), PASSWORD + "x" * 100, "𝔘" * 5000])
 async def test_wrong_password_and_unknown_account_get_the_same_answer(croft: Croft, password: str) -> None:
     _, email = await account(croft)
-    wrong, unknown = await sign_in(croft, email, password), await sign_in(croft, "nobody@example.test", password)
+    nobody = f"nobody{next(_numbers)}@example.test"
+    wrong, unknown = await sign_in(croft, email, password), await sign_in(croft, nobody, password)
     assert wrong.status_code == unknown.status_code == 401
     assert wrong.json() == unknown.json()
     assert wrong.json()["message"] == "Invalid email or password"
@@ -79,13 +75,14 @@ async def test_wrong_password_and_unknown_account_get_the_same_answer(croft: Cro
     assert wrong.headers["content-type"] == "application/problem+json"
 
 
-async def test_password_of_72_bytes_does_not_sign_in_with_more_behind_it(croft: Croft) -> None:
-    long = "Aa1!" * 18
+async def test_every_character_of_a_long_password_counts(croft: Croft) -> None:
+    long = "Maize-2026, beans, sorghum and two goats that nobody has counted before " * 3
     email = f"long{next(_numbers)}@example.test"
     made = await croft.operator.post("/api/users", json={"email": email, "password": long, "role": "USER"})
     assert made.status_code == 201
     assert (await sign_in(croft, email, long)).status_code == 200
     assert (await sign_in(croft, email, long + "x")).status_code == 401
+    assert (await sign_in(croft, email, long[:-1])).status_code == 401
 
 
 @pytest.mark.parametrize("body", [{}, {"email": "a@b.test"}, {"email": 7, "password": []}, []])
@@ -187,49 +184,6 @@ async def test_login_with_the_old_password_during_its_change_opens_no_session(cr
     finally:
         await db.close()
         await watcher.close()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def slow_croft(cluster: EmbeddedPostgres) -> AsyncIterator[Croft]:
-    """A server whose hashes take some 20 ms, so that they stand out from the rest of a request."""
-    async with start_croft(await new_database(cluster), bcrypt_cost=8) as server:
-        yield server
-
-
-async def test_unknown_account_takes_as_long_as_a_wrong_password(slow_croft: Croft) -> None:
-    _, email = await account(slow_croft)
-    client = slow_croft.client()
-    seconds: dict[str, list[float]] = {email: [], "nobody@example.test": []}
-    for _ in range(15):
-        for who, taken in seconds.items():
-            began = perf_counter()
-            answer = await client.post("/api/users/login", json={"email": who, "password": "Wrong-Horse-7"})
-            taken.append(perf_counter() - began)
-            assert answer.status_code == 401
-    known, unknown = (median(taken) for taken in seconds.values())
-    assert 0.6 < unknown / known < 1.6
-
-
-async def test_strangers_keep_neither_other_addresses_nor_administrators_out(slow_croft: Croft) -> None:
-    _, email = await account(slow_croft)
-    from_elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with (
-        httpx.AsyncClient(base_url=slow_croft.url, timeout=60, limits=httpx.Limits(max_connections=None)) as strangers,
-        httpx.AsyncClient(base_url=slow_croft.url, transport=from_elsewhere, timeout=60) as elsewhere,
-    ):
-
-        async def guess(number: int) -> int:
-            target = email if number % 2 else f"nobody{number}@example.test"
-            body = {"email": target, "password": "Wrong-Horse-7"}
-            return (await strangers.post("/api/users/login", json=body)).status_code
-
-        async with asyncio.TaskGroup() as tasks:
-            guesses = [tasks.create_task(guess(number)) for number in range(130)]
-            honest = await elsewhere.post("/api/users/login", json={"email": email, "password": PASSWORD})
-            made = await account(slow_croft)
-    assert honest.status_code == 200, honest.text
-    assert made
-    assert {guess.result() for guess in guesses} == {401, 429}
 
 
 async def test_tenant_is_found_by_its_number_only_where_it_is_written_as_a_number(croft: Croft) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 
+import bcrypt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,16 +9,20 @@ from hypothesis import strategies as st
 from server.auth.passwords import (
     MOST_OF_ACCOUNT,
     MOST_OF_ADDRESS,
+    PREFIX,
     Share,
+    _check,
     _hash_of_nothing,
     _Lane,
     check_password,
+    has_password,
     hash_password,
+    needs_rehash,
     shares_of,
 )
 from server.kit.problem import Problem
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=18)
+TEXT = st.text(st.characters(), max_size=200)
 
 
 @given(password=TEXT, other=TEXT)
@@ -28,18 +33,85 @@ async def test_hash_fits_the_password_it_was_made_of_and_no_other(password: str,
     assert await check_password(other, stored, cost=4) is (other == password)
 
 
-async def test_hashes_of_one_password_differ_and_carry_their_cost() -> None:
+@given(password=st.text(st.characters(), min_size=70, max_size=300), place=st.integers(0, 299))
+@settings(max_examples=25, deadline=None)
+async def test_every_character_of_a_long_password_counts(password: str, place: int) -> None:
+    stored = await hash_password(password, cost=4)
+    place %= len(password)
+    other = password[:place] + chr(ord(password[place]) ^ 1) + password[place + 1 :]
+    assert not await check_password(other, stored, cost=4)
+
+
+async def test_hashes_of_one_password_differ_and_carry_their_form_and_cost() -> None:
     first, second = await hash_password("Aa1!aaaa", cost=5), await hash_password("Aa1!aaaa", cost=5)
     assert first != second
-    assert first.startswith("$2b$05$")
+    assert first.startswith("sha384$2b$05$")
 
 
-async def test_password_beyond_72_bytes_is_never_hashed_and_never_right() -> None:
-    with pytest.raises(ValueError, match="72 bytes"):
-        await hash_password("é" * 37, cost=4)
-    stored = await hash_password("a" * 72, cost=4)
+@pytest.mark.parametrize("kind", [b"2a", b"2b", b"2y"])
+async def test_plain_hash_of_an_earlier_version_or_another_server_still_holds(kind: bytes) -> None:
+    stored = bcrypt.hashpw("Maïze-2026".encode(), bcrypt.gensalt(4)).replace(b"2b", kind, 1).decode()
+    assert await check_password("Maïze-2026", stored, cost=4)
+    assert not await check_password("Maïze-2027", stored, cost=4)
+
+
+async def test_plain_hash_of_72_bytes_does_not_hold_with_more_behind_it() -> None:
+    stored = bcrypt.hashpw(b"a" * 72, bcrypt.gensalt(4)).decode()
     assert await check_password("a" * 72, stored, cost=4)
     assert not await check_password("a" * 73, stored, cost=4)
+    assert not await check_password("a" * 5000, stored, cost=4)
+
+
+async def test_digest_of_a_password_is_not_a_password_for_a_plain_hash() -> None:
+    fresh = await hash_password("Maize-2026", cost=4)
+    assert not await check_password("Maize-2026", fresh.removeprefix(PREFIX), cost=4)
+    plain = bcrypt.hashpw(b"Maize-2026", bcrypt.gensalt(4)).decode()
+    assert not await check_password("Maize-2026", PREFIX + plain, cost=4)
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "x", "plain", "$2b$", f"$2b$99${'.' * 53}", f"$2b$04${'é' * 53}", "sha384", "sha384$"]
+)
+async def test_what_is_no_hash_fits_nothing(stored: str) -> None:
+    assert not await check_password("", stored, cost=4)
+    assert not await check_password(stored, stored, cost=4)
+    assert not has_password(stored)
+
+
+async def test_account_of_an_identity_provider_has_no_password() -> None:
+    assert not has_password(_hash_of_nothing(12))
+    assert has_password(await hash_password("Maize-2026", cost=4))
+
+
+@pytest.mark.parametrize(
+    ("stored", "cost", "expected"),
+    [
+        (f"sha384$2b$12${'x' * 53}", 12, False),
+        (f"sha384$2b$10${'x' * 53}", 12, True),
+        (f"sha384$2b$12${'x' * 53}", 10, True),
+        (f"$2b$12${'x' * 53}", 12, True),
+        (f"$2a$12${'x' * 53}", 12, True),
+    ],
+)
+def test_hash_of_another_form_or_cost_is_to_be_made_anew(stored: str, cost: int, expected: bool) -> None:
+    assert needs_rehash(stored, cost=cost) is expected
+
+
+@pytest.mark.parametrize("stored_cost", [0, 4, 7, 9])
+def test_wrong_password_takes_as_long_whatever_the_cost_of_the_stored_hash(
+    stored_cost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in rounds of bcrypt, each step of the cost being twice as many; 0 is an account that is not there."""
+    spent = []
+    check = bcrypt.checkpw
+
+    def counted(password: bytes, hashed: bytes) -> bool:
+        spent.append(2 ** int(hashed[4:6]))
+        return check(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
+    assert not _check("wrong", _hash_of_nothing(stored_cost) if stored_cost else "", 9)
+    assert sum(spent) == 2**9
 
 
 @given(password=TEXT)

@@ -285,9 +285,21 @@ async def test_offer_stands_in_the_record_of_acts(run: Run, croft: Croft, tenant
     await run("offer", tenant.config_id, "north.ndjson")
     async with Database(croft.addresses.serving, size=1) as database, database.shared() as db:
         acts = await db.fetch(
-            "SELECT actor, details FROM audit WHERE action = 'tenant.log-offered' AND subject = $1", tenant.config_id
+            "SELECT a.actor, a.details FROM audit a JOIN tenants t ON a.subject = 'tenant:' || t.id "
+            "WHERE a.action = 'tenant.log-offered' AND t.config_id = $1",
+            tenant.config_id,
         )
     assert [(each["actor"], json.loads(each["details"])["file"]) for each in acts] == [("command-line", "north.ndjson")]
+
+
+async def test_export_stands_in_the_record_of_acts(run: Run, croft: Croft, tenant: TenantHandle) -> None:
+    assert (await run("export", tenant.config_id)).exit_code == 0
+    listed = await croft.operator.get("/api/installation/audit", params={"action": "tenant.log-exported"})
+    own = await (await tenant.caller("admin")).get(
+        "/api/audit", params={"configId": tenant.config_id, "action": "tenant.log-exported"}
+    )
+    for acts in (listed.json()["acts"], own.json()["acts"]):
+        assert acts[0]["actor"] == "command-line"
 
 
 async def test_phones_whole_form_counts_for_no_more_than_it_did(run: Run, croft: Croft, tenant: TenantHandle) -> None:

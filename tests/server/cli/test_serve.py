@@ -94,7 +94,7 @@ def test_every_problem_of_the_settings_is_named_at_once(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stdout == ""
-    for name in ("POSTGRES", "PORT", "METRICS_TOKEN", "ADMIN_PASSWORD", "JWT_SECRET", "LOG_LEVEL"):
+    for name in ("POSTGRES", "PORT", "METRICS_TOKEN", "ADMIN_PASSWORD", "JWT_SECRET", "ENCRYPTION_KEY", "LOG_LEVEL"):
         assert len(re.findall(rf"^  {name}: ", ended.stderr, re.MULTILINE)) == 1, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "weak" not in ended.stderr

@@ -185,7 +185,7 @@ def test_sync_without_a_network_says_so_and_keeps_everything(device: Device) -> 
 
 def test_password_is_not_in_the_store_and_the_token_is_for_its_owner_alone(store: Path) -> None:
     def login(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"token": "the-token", "userId": 7})
+        return httpx.Response(200, json={"accessToken": "the-token", "refreshToken": "next", "userId": 7})
 
     old_mask = os.umask(0)
     try:

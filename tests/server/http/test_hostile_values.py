@@ -14,7 +14,7 @@ from server.db.embedded import EmbeddedPostgres
 from server.http.endpoint import Endpoint
 from server.http.route import Route
 from server.openapi.document import template
-from tests.conftest import Croft, TenantHandle, new_database, settings_for_tests, small_config, start_croft
+from tests.conftest import PASSWORD, Croft, TenantHandle, new_database, settings_for_tests, small_config, start_croft
 
 IN_ADDRESS = [
     "%00",
@@ -51,6 +51,31 @@ HEADERS = ["X-Tenant-Id", "X-Device-Id", "X-Request-Id", "Authorization", "X-For
 
 BODIES: Mapping[str, Any] = {
     "POST /api/users/login": {"email": "nobody@croft.test", "password": "Wrong-Horse-7"},
+    "POST /api/v2/auth/login": {"email": "nobody@croft.test", "password": "Wrong-Horse-7"},
+    "POST /api/v2/auth/refresh": {"refreshToken": "a.b.c"},
+    "POST /api/v2/auth/password-reset": {"email": "nobody@croft.test"},
+    "POST /api/v2/auth/password-reset/confirm": {"token": "x", "newPassword": "short"},
+    "POST /api/v2/auth/email/confirm": {"token": "x"},
+    "POST /api/v2/auth/invitations/accept": {"token": "x", "password": "short"},
+    "POST /api/v2/account/password": {"currentPassword": PASSWORD, "newPassword": PASSWORD},
+    "POST /api/v2/account/email": {"newEmail": "no address", "password": PASSWORD},
+    "POST /api/v2/account/invitations/accept": {"token": "x"},
+    "POST /api/members/invitations": {"email": "no address", "role": "viewer"},
+    "POST /api/v2/auth/browser": {"email": "nobody@croft.test", "password": "Wrong-Horse-7"},
+    "POST /api/v2/account/app-passwords": {"name": ""},
+    "POST /api/v2/account/second-factor": {"password": PASSWORD},
+    "POST /api/v2/account/second-factor/confirm": {"code": ""},
+    "POST /api/v2/account/second-factor/recovery-codes": {"password": PASSWORD, "code": ""},
+    "DELETE /api/v2/account/second-factor": {"password": PASSWORD, "code": ""},
+    "POST /api/roles": {"name": "", "permissions": []},
+    "PUT /api/roles/{name}": {"permissions": []},
+    "PUT /api/members/{user}": {"role": "viewer"},
+    "POST /api/service-accounts": {"name": "", "role": "viewer"},
+    "PUT /api/service-accounts/{account}": {},
+    "POST /api/service-accounts/{account}/keys": {"name": "", "scopes": []},
+    "PUT /api/tenants/{id}/security": {},
+    "POST /api/tenants/{id}/break-glass": {"reason": "", "minutes": 5},
+    "POST /api/persons/{guid}/erase": {"reason": "", "confirm": ""},
     "POST /api/users": {"email": "somebody@croft.test", "password": "short", "role": "USER"},
     "PUT /api/users/{user}": {},
     "POST /api/apps": {"id": "hostile"},

@@ -181,6 +181,14 @@ def sign_out(_: TenantHandle, __: str, account: httpx.AsyncClient) -> Awaitable[
     return account.post("/api/users/logout")
 
 
+def sign_out_everywhere(_: TenantHandle, __: str, account: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    return account.delete("/api/v2/auth/sessions")
+
+
+def lose_the_phone(tenant: TenantHandle, email: str, _: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    return tenant.api.delete(f"/api/members/{email}/sessions", params={"configId": tenant.config_id})
+
+
 def take_membership(tenant: TenantHandle, email: str, _: httpx.AsyncClient) -> Awaitable[httpx.Response]:
     return tenant.api.put(f"/api/users/{email}", json={"memberships": []})
 
@@ -198,13 +206,33 @@ def suspend(tenant: TenantHandle, _: str, __: httpx.AsyncClient) -> Awaitable[ht
     return tenant.api.post(f"/api/tenants/{tenant.config_id}/suspend")
 
 
+async def be_away_too_long(tenant: TenantHandle, email: str, _: httpx.AsyncClient) -> httpx.Response:
+    async with Database(tenant.croft.addresses.serving, size=1) as database, database.shared() as db:
+        await db.execute(
+            "UPDATE sessions SET renewed_at = now() - interval '2 days'"
+            " WHERE user_id = (SELECT id FROM users WHERE email = $1)",
+            email,
+        )
+    return await tenant.api.put(f"/api/tenants/{tenant.config_id}/security", json={"offlineDays": 1})
+
+
 def delete_tenant(tenant: TenantHandle, _: str, __: httpx.AsyncClient) -> Awaitable[httpx.Response]:
     return tenant.api.delete(f"/api/apps/{tenant.config_id}")
 
 
 @pytest.mark.parametrize(
     "act",
-    [sign_out, take_membership, make_viewer, delete_account, suspend, delete_tenant],
+    [
+        sign_out,
+        sign_out_everywhere,
+        lose_the_phone,
+        take_membership,
+        make_viewer,
+        delete_account,
+        suspend,
+        be_away_too_long,
+        delete_tenant,
+    ],
     ids=lambda act: act.__name__,
 )
 async def test_stream_ends_once_it_could_not_begin_any_more(quick_croft: Croft, act: Act) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.db import Scope
 from server.live.hub import Hub, Pace
-from server.live.room import Listener
+from server.live.room import Credential, Listener
 from server.sync.v2.cursor import Head
 
 TENANT, SCOPE = 7, Scope("schema", "role")
@@ -63,7 +63,7 @@ async def running(hub: Hub) -> AsyncIterator[Hub]:
 
 
 async def listen(hub: Hub) -> Listener:
-    listener, _ = await hub.listen(TENANT, SCOPE, session_id="a session", account_id=1)
+    listener, _ = await hub.listen(TENANT, SCOPE, Credential("1", session_id="a session"))
     return listener
 
 

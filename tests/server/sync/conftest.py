@@ -46,7 +46,7 @@ class Log:
         """Takes it back to where it was when it was made."""
         async with self.database.inside(Scope(self.scope.schema, self.owner)) as db:
             for table in await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", self.scope.schema):
-                if table["tablename"] not in ("_migrations", "sync_head", "duplicates_progress"):
+                if table["tablename"] not in ("_migrations", "sync_head", "duplicates_progress", "acts_head"):
                     await db.execute(f'DELETE FROM "{table["tablename"]}"')
             await db.execute("UPDATE sync_head SET epoch = 'one', base = $1, head = 0, link = '', previous = ''", BASE)
 

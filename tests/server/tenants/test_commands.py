@@ -158,8 +158,12 @@ EPOCH = "SELECT epoch FROM sync_head"
 
 async def acts_of(addresses: Addresses, action: str) -> list[tuple[str, str]]:
     async with Database(addresses.direct, size=1) as database, database.shared() as db:
-        rows = await db.fetch("SELECT actor, subject FROM audit WHERE action = $1 ORDER BY id", action)
-        return [(row["actor"], row["subject"]) for row in rows]
+        rows = await db.fetch(
+            "SELECT a.actor, t.config_id FROM audit a JOIN tenants t ON a.subject = 'tenant:' || t.id "
+            "WHERE a.action = $1 ORDER BY a.id",
+            action,
+        )
+        return [(row["actor"], row["config_id"]) for row in rows]
 
 
 async def test_new_epoch_of_one_tenant_is_confirmed_and_on_the_record(
@@ -263,3 +267,35 @@ async def test_migrate_names_the_tenant_that_fails_and_ends_with_code_1(
         await db.execute(f"ALTER TABLE {tenant.schema}.settings DROP COLUMN note")
     again = await run("migrate")
     assert (again.exit_code, "Tenants: 1 migrated." in again.output) == (0, True)
+
+
+async def test_security_is_shown_and_changed_also_where_the_tenant_is_guarded(run: Run, applied: str) -> None:
+    shown = await run("tenants", "security", applied)
+    assert shown.output == (
+        "Offline period  that of the installation\nSecond factor   not required\nGuarded         no\n"
+    )
+    changed = await run("tenants", "security", applied, "--offline-days", "40", "--second-factor")
+    assert changed.output == "Offline period  40 days\nSecond factor   required\nGuarded         no\n"
+    nobody = await run("tenants", "security", applied, "--guarded")
+    assert nobody.exit_code == 1
+    assert "no administrator of its own" in nobody.output
+    again = await run("tenants", "security", applied, "--offline-days", "0", "--no-second-factor", "--no-guarded")
+    assert again.output == shown.output
+    assert (await run("tenants", "security", applied, "--offline-days", "367")).exit_code == 2
+
+
+async def test_guard_that_nobody_of_the_tenant_could_take_away_is_taken_away_on_record(
+    run: Run, applied: str, addresses: Addresses
+) -> None:
+    async with Database(addresses.direct, size=1) as database:
+        async with database.shared() as db:
+            await db.execute("UPDATE tenants SET guarded = true WHERE config_id = $1", applied)
+        assert (await run("tenants", "security", applied, "--no-guarded")).output.endswith("Guarded         no\n")
+        async with database.shared(readonly=True) as db:
+            act = await db.fetchrow(
+                "SELECT actor, details::text FROM audit WHERE action = 'tenant.security-changed' AND tenant_id = "
+                "(SELECT id FROM tenants WHERE config_id = $1)",
+                applied,
+            )
+    assert act is not None
+    assert (act["actor"], '"guarded":true' in act["details"]) == ("command-line", True)

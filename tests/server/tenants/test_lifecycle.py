@@ -6,25 +6,24 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server.audit import Author
 from server.db import Database
 from server.db.embedded import EmbeddedPostgres
 from server.duplicates.finding import load_and_find_pairs
-from server.kit.clock import utc_now
 from server.kit.problem import Problem
 from server.starting import Addresses, install_shared_schema
 from server.tenants import lifecycle
-from server.tenants.acting import Actor
 from server.tenants.migrating import migrate_tenants
 from server.tenants.uploading import apply_config
-from tests.conftest import PASSWORD, Croft, TenantHandle, new_database, small_config
+from tests.conftest import KEYRING, PASSWORD, Croft, TenantHandle, new_database, small_config
 from tests.server.tenants.conftest import standing
 
 SEEDS = {"entityData": [{"name": "household", "data": [{"id": "h1", "name": "Okonkwo"}]}]}
 
 
-def actor() -> Actor:
+def actor() -> Author:
     """Who acts in these tests."""
-    return Actor("test", utc_now())
+    return Author("test")
 
 
 async def number_of(croft: Croft, tenant: TenantHandle) -> int:
@@ -163,7 +162,7 @@ async def test_purge_leaves_nothing_but_the_record(croft: Croft, database: Datab
         await lifecycle.purge(db, number, timedelta(), actor())
     async with database.shared() as db:
         after = await standing(db)
-        acts = await db.fetch("SELECT action FROM audit WHERE subject = $1 ORDER BY id", tenant.config_id)
+        acts = await db.fetch("SELECT action FROM audit WHERE subject = $1 ORDER BY id", f"tenant:{number}")
     assert (after.schemas, after.roles, after.grants) == (before.schemas, before.roles, before.grants)
     assert after.rows[:3] == before.rows[:3]
     assert [row["action"] for row in acts] == ["tenant.provisioned", "tenant.deleted", "tenant.purged"]
@@ -181,7 +180,7 @@ async def test_purge_before_its_time_or_of_a_living_tenant_is_refused(croft: Cro
         async with database.shared() as db:
             await lifecycle.purge(db, number, timedelta(days=30), actor())
     async with database.shared() as db:
-        restored = await lifecycle.restore(db, str(number), None, actor(), load_and_find_pairs)
+        restored = await lifecycle.restore(db, str(number), None, actor(), load_and_find_pairs, KEYRING)
     assert restored.state == "active"
 
 
@@ -205,15 +204,16 @@ async def test_serving_login_that_owns_nothing_can_do_all_of_it(cluster: Embedde
     await install_shared_schema(Addresses(made.serving, superuser))
     async with Database(made.serving, size=1) as serving:
         async with serving.shared() as db:
-            tenant = (await apply_config(db, {**small_config("owned"), **SEEDS}, actor(), load_and_find_pairs)).tenant
+            document = {**small_config("owned"), **SEEDS}
+            tenant = (await apply_config(db, document, actor(), load_and_find_pairs, KEYRING)).tenant
         async with serving.shared() as db:
             await db.execute("UPDATE tenants SET schema_version = ''")
         assert (await migrate_tenants(superuser)).migrated == ("owned",)
         async with serving.shared() as db:
             await lifecycle.delete(db, tenant.id, actor())
-            await lifecycle.restore(db, "owned", None, actor(), load_and_find_pairs)
+            await lifecycle.restore(db, "owned", None, actor(), load_and_find_pairs, KEYRING)
             await lifecycle.delete(db, tenant.id, actor())
-            await lifecycle.restore(db, "owned", "owned-2", actor(), load_and_find_pairs)
+            await lifecycle.restore(db, "owned", "owned-2", actor(), load_and_find_pairs, KEYRING)
             await lifecycle.delete(db, tenant.id, actor())
             await lifecycle.purge(db, tenant.id, timedelta(), actor())
 

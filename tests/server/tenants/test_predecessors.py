@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from server.audit import Author
 from server.db import Database
 from server.kit.clock import utc_now
 from server.tenants import lifecycle, predecessors
-from server.tenants.acting import Actor
 from tests.conftest import PASSWORD, Croft, TenantHandle, small_config
 from tests.server.entities.records import event, fetch, person, push
 
@@ -68,7 +68,7 @@ async def names(tenant: TenantHandle) -> list[str]:
 async def purge(croft: Croft, database: Database, number: int) -> None:
     """Destroys a deleted tenant."""
     async with database.shared() as db:
-        await lifecycle.purge(db, number, timedelta(), Actor("test", utc_now()))
+        await lifecycle.purge(db, number, timedelta(), Author("test"))
 
 
 async def test_nothing_that_a_phone_holds_for_the_deleted_tenant_enters_its_successor(croft: Croft) -> None:

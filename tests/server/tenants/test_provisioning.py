@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.audit import Author
 from server.db import Database, scoped
 from server.db.migrations import tenant_migrations
 from server.duplicates.finding import load_and_find_pairs
-from server.kit.clock import utc_now
 from server.starting import prepare
 from server.tenants import queries
-from server.tenants.acting import Actor
 from server.tenants.provisioning import STEPS, schema_stem
 from server.tenants.uploading import apply_config
-from tests.conftest import Croft, small_config, upload_of
+from tests.conftest import KEYRING, Croft, small_config, upload_of
 from tests.server.tenants.conftest import standing
 
 SEEDED = {
@@ -47,7 +46,7 @@ async def test_failure_at_any_step_leaves_nothing(database: Database, broken_ste
         before = await standing(db)
     with pytest.raises(Broken):
         async with database.shared() as db:
-            await apply_config(db, config, Actor("test", utc_now()), load_and_find_pairs, on_step=break_at)
+            await apply_config(db, config, Author("test"), load_and_find_pairs, KEYRING, on_step=break_at)
     async with database.shared() as db:
         assert await standing(db) == before
 

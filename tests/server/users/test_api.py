@@ -176,7 +176,7 @@ async def test_one_address_is_given_once_when_asked_for_at_the_same_time(croft: 
         ({"role": "admin"}, "role"),
         ({"role": None}, "role"),
         ({"password": None}, "password"),
-        ({"memberships": [{"configId": "x", "role": "king"}]}, "memberships[0].role"),
+        ({"memberships": [{"configId": "x", "role": ""}]}, "memberships[0].role"),
         ({"memberships": {}}, "memberships"),
     ],
 )
@@ -464,19 +464,16 @@ async def test_every_change_stands_on_the_record_without_a_password_or_a_hash(cr
     await croft.operator.put(url, json={"email": user["email"], "password": "", "role": "USER"})
     await croft.operator.put(url, json={"email": email, "password": NEW_PASSWORD, "role": "ADMIN", "memberships": []})
     await croft.operator.delete(url)
-    acts = await acts_on(croft, user["id"])
+    acts = [act for act in await acts_on(croft, user["id"]) if act["action"].startswith("users.")]
     assert [act["action"] for act in acts] == ["users.create", "users.update", "users.delete"]
     assert {act["actor"] for act in acts} == {str(me["id"])}
     assert all(act["session_id"] and act["address"] == "127.0.0.1" for act in acts)
     made, changed, gone = (json.loads(act["details"]) for act in acts)
-    assert made == {"email": user["email"], "role": "USER", "memberships": user["memberships"]}
-    assert changed == {
-        "email": {"from": user["email"], "to": email},
-        "role": {"from": "USER", "to": "ADMIN"},
-        "memberships": {"from": user["memberships"], "to": []},
-        "passwordChanged": True,
-    }
-    assert gone == {"email": email, "role": "ADMIN"}
+    standing = {"email": user["email"], "role": "USER", "memberships": user["memberships"]}
+    other = {"email": email, "role": "ADMIN", "memberships": []}
+    assert made == {"after": standing}
+    assert changed == {"before": standing, "after": other, "passwordChanged": True}
+    assert gone == {"before": other}
     assert not any(PASSWORD in act["details"] or NEW_PASSWORD in act["details"] or "$2b$" in act["details"]
                    for act in acts)  # fmt: skip
 

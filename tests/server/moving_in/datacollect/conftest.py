@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pytest_asyncio
 
-from server.db import Database
+from server.db import Database, Scope, scoped
 from server.db.embedded import EmbeddedPostgres
+from server.db.scope import SHARED_SCHEMA
 from server.starting import Addresses
+from server.tenants.queries import owner_role
 from tests.conftest import Croft, new_database, new_installation, small_config, start_croft
 from tests.server.moving_in.datacollect.moving import Moved, move
 from tests.server.moving_in.datacollect.reference import Reference, fill, reference_database
@@ -51,7 +53,7 @@ async def _database(addresses: Addresses) -> AsyncIterator[Database]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(_database: Database) -> Database:
     """Its database, without tenants and accounts."""
-    async with _database.shared() as db:
+    async with _database.shared() as db, scoped(db, Scope(SHARED_SCHEMA, await owner_role(db))):
         await db.execute("TRUNCATE tenants, users, audit, former_config_ids CASCADE")
     return _database
 

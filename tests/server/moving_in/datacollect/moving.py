@@ -15,6 +15,7 @@ from server.moving_in.datacollect.reading import open_source
 from server.moving_in.datacollect.report import Heading, Report
 from server.moving_in.datacollect.taking_over import Outcome, take_over
 from server.tenants.queries import find_live_tenant
+from tests.conftest import KEYRING
 from tests.server.moving_in.datacollect.reference import Reference
 
 TOLERANCE = timedelta(minutes=15)
@@ -57,9 +58,8 @@ async def move(reference: Reference, database: Database, steps: Steps | None = N
     report = Report(lambda line: lines.append(orjson.loads(line)))
     wanted: dict[str, Any] = {"tenants": (), "operators": frozenset(), "access": Access.ALL, "configs": {}}
     async with open_source(reference.dsn) as source:
-        outcome = await take_over(
-            source, database, Wishes(tolerance=TOLERANCE, **(wanted | wishes)), report, steps or Steps()
-        )
+        asked = Wishes(tolerance=TOLERANCE, keyring=KEYRING, **(wanted | wishes))
+        outcome = await take_over(source, database, asked, report, steps or Steps())
     return Moved(outcome, report, lines)
 
 

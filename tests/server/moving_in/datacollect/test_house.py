@@ -8,7 +8,8 @@ import pytest
 from server.moving_in.datacollect import reasons
 from server.moving_in.datacollect.report import Heading
 from server.moving_in.datacollect.seeds import TAKEN_OVER
-from tests.conftest import upload_of
+from server.tenants.versioning import opened_document
+from tests.conftest import KEYRING, upload_of
 from tests.server.moving_in.datacollect.conftest import House
 from tests.server.moving_in.datacollect.moving import head_of, inside, move, records_of
 from tests.server.moving_in.datacollect.reference import (
@@ -48,9 +49,9 @@ async def test_printed_codes_lead_to_the_same_config_without_its_secrets(house: 
 async def test_both_forms_of_outside_systems_are_kept_as_they_were(house: House) -> None:
     async with house.database.shared() as db:
         stored = [
-            orjson.loads(row["document"])["externalSync"]
+            opened_document(orjson.loads(row["document"]), row["id"], KEYRING)["externalSync"]
             for row in await db.fetch(
-                "SELECT document::text AS document FROM config_versions v JOIN tenants t ON t.id = v.tenant_id "
+                "SELECT t.id, document::text AS document FROM config_versions v JOIN tenants t ON t.id = v.tenant_id "
                 "WHERE t.config_id IN ('north', 'south') AND v.number = 1 ORDER BY t.config_id"
             )
         ]

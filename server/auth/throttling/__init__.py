@@ -1,0 +1,1 @@
+"""Slowing down who guesses: how often something may be tried, counted in the database for all processes at once."""

@@ -1,0 +1,1 @@
+"""Invitations: an organization asks somebody by mail to become a member, whether or not he has an account."""
