@@ -24,6 +24,9 @@ AWAY_TOO_LONG = ProblemKind(
 SESSION_PREFIX = "session:"
 """Begins the name of a device that does not say which it is and is known by its session; no device may claim one."""
 
+_RESERVED: Final = (SESSION_PREFIX, "service:")
+"""How the names begin that the server gives to devices which do not say which they are."""
+
 MOST_DEVICE_CHARACTERS: Final = 128
 
 
@@ -100,5 +103,5 @@ def _proves_delivery(claims: Claims, row: Row) -> bool:
 
 def named_device(given: str) -> str:
     """The device that a client says it is, in X-Device-Id; empty where it says nothing, or what cannot be a name."""
-    is_fit = 0 < len(given) <= MOST_DEVICE_CHARACTERS and given.isprintable() and not given.startswith(SESSION_PREFIX)
+    is_fit = 0 < len(given) <= MOST_DEVICE_CHARACTERS and given.isprintable() and not given.startswith(_RESERVED)
     return given if is_fit else ""

@@ -17,7 +17,7 @@ from server.http.endpoint import Endpoint
 from server.http.route import Route
 from server.openapi.document import template
 from tests.conftest import PASSWORD, settings_for_tests, small_config, upload_of
-from tests.isolation.world import CALLERS, Things, audit_entry_of, marked_config, submission
+from tests.isolation.world import CALLERS, PROVIDERS, Things, audit_entry_of, submission
 
 # What each caller is answered in his own tenant; the stranger is a member of none, the operator of none either.
 AT_HOME = """
@@ -230,7 +230,7 @@ def _entity(things: Things) -> dict[str, Any]:
 
 def _config(things: Things) -> dict[str, Any]:
     """A config of the tenant that changes nothing of who may enter it."""
-    return small_config(things.config_id) | {"authConfigs": marked_config(things.config_id, things.mark)["authConfigs"]}
+    return small_config(things.config_id) | {"authConfigs": PROVIDERS}
 
 
 def _new_user(_: Things) -> dict[str, Any]:

@@ -383,3 +383,15 @@ async def test_conflict_is_hidden_whose_event_speaks_of_a_hidden_record(croft: C
     reviewer = await tenant.caller("reviewer")
     answer = await reviewer.get("/api/conflicts", params=names)
     assert (answer.status_code, answer.json()) == (200, [])
+
+
+async def test_cursor_that_a_listener_is_told_is_one_of_the_log_as_he_sees_it(croft: Croft) -> None:
+    tenant, _, _ = await _tenant_with_a_case_file(croft)
+    collector = await tenant.caller("collector")
+    collector.headers.update({"X-Tenant-Id": tenant.config_id, "X-Device-Id": "tablet"})
+    async with collector.stream("GET", "/api/v2/sync/live") as answer:
+        lines = answer.aiter_lines()
+        while not (line := await anext(lines)).startswith("id: "):
+            pass
+    pulled = await collector.get("/api/v2/sync/pull", params={"cursor": line.removeprefix("id: ")})
+    assert pulled.status_code == 200, pulled.text

@@ -23,6 +23,9 @@ RECORDS = ("acts", "acts_head", "shared audit")
 MEMBERS = ("viewer", "collector", "reviewer", "admin")
 CALLERS = (*MEMBERS, "stranger", "nobody", "operator")
 
+PROVIDERS = [{"type": "keycloak", "fields": {"realm": "field", "clientSecret": "a secret of the provider"}}]
+"""The same in every tenant, so that a config about one that is uploaded to another changes nothing of who may enter."""
+
 _numbers = count(1)
 
 
@@ -168,7 +171,7 @@ def marked_config(config_id: str, mark: str) -> dict[str, Any]:
             "auth": "basic",
             "credentials": {"username": mark, "password": f"secret {mark}"},
         },
-        "authConfigs": [{"type": "keycloak", "fields": {"realm": mark, "clientSecret": f"secret {mark}"}}],
+        "authConfigs": PROVIDERS,
         "duplicates": {"rules": [{"form": "individual", "fields": ["nationalId"]}]},
     }
 

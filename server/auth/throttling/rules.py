@@ -45,6 +45,10 @@ Also the rule of a known place, so that nobody can tell one from the other by co
 ADDRESS: Final = Rule(free=50, first=1, longest=5 * MINUTE, forgets=MINUTE)
 """Guesses from one network, at whatever accounts. Behind one address can be a whole office on its first morning."""
 
+HOUSE: Final = Rule(free=300, first=0.5, longest=MINUTE, forgets=10)
+"""Attempts at accounts from where these signed in before, all of one network together: an office, a town behind one
+address. Many at once are no wonder; trying one password at all of its accounts after the other becomes six a minute."""
+
 OVERALL: Final = Rule(free=1000, first=0.125, longest=2, forgets=1)
 """Guesses from everywhere: a thousand at once, then about one a second. So many people do not mistype at a time, but
 thousands of hired addresses can; and it bounds how many rows a flood of invented accounts can leave behind."""

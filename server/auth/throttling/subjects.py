@@ -40,8 +40,8 @@ def network_of(address: str) -> str:
 def of_login(email: str, network: str, *, is_known_place: bool) -> tuple[Bucket, ...]:
     """Where a password for an account is counted. `email` is as typed, whether or not there is such an account.
 
-    A place from which the account has signed in has a bucket of its own, and no other counts there: strangers
-    elsewhere, however many, do not keep the owner out.
+    A place from which the account has signed in has a bucket of its own, and so has everybody at home there together:
+    strangers elsewhere, however many, do not keep the owner out.
     """
     return _of("login", email, network, is_known_place, (rules.ACCOUNT, rules.ADDRESS, rules.OVERALL))
 
@@ -80,7 +80,10 @@ def _of(
 ) -> tuple[Bucket, ...]:
     account, address, overall = account_address_overall
     if is_known_place:
-        return (Bucket.of(account, f"{kind} place", _folded(email), network),)
+        return (
+            Bucket.of(account, f"{kind} place", _folded(email), network),
+            Bucket.of(rules.HOUSE, f"{kind} house", network),
+        )
     return (
         Bucket.of(account, f"{kind} account", _folded(email)),
         Bucket.of(address, f"{kind} address", network),

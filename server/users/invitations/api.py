@@ -18,7 +18,10 @@ from server.kit.numbers import whole_number
 from server.kit.problem import ProblemKind
 from server.mail import Letter
 from server.mail.letter import one_line
+from server.roles.decision import sight_of_role
 from server.roles.giving import check_role_can_be_given, find_rights
+from server.roles.permissions import Permission
+from server.tenants.model import Tenant
 from server.users import queries as users
 from server.users.invitations import queries
 from server.users.invitations.model import Invitation, InvitationAnswer
@@ -142,12 +145,23 @@ async def _join(db: Connection, author: Author, user_id: int, digest: bytes, cal
     """Uses the invitation up. Who is a member already stays one in the role that he has."""
     invitation = _valid(await queries.take_invitation(db, digest, call.at))
     tenant = await queries.lock_active_tenant(db, invitation.tenant_id)
-    if tenant is None or await find_rights(db, tenant.id, invitation.role) is None:
+    if tenant is None or not await _may_still_be_given(db, tenant, invitation):
         raise LINK_NOT_VALID("What this invitation is for is gone: ask for a new one.")
     is_new = await queries.insert_membership(db, user_id, tenant.id, invitation.role)
     await record(db, author, "invitation.accepted", _subject(invitation), tenant=tenant)
     if is_new:
         await record_role(db, author, tenant, user_id, before=None, after=invitation.role)
+
+
+async def _may_still_be_given(db: Connection, tenant: Tenant, invitation: Invitation) -> bool:
+    """Whether there is such a role, and the member who asked could ask now: he may hold less than he did then."""
+    rights = await find_rights(db, tenant.id, invitation.role)
+    if rights is None or invitation.inviter_id is None:
+        return rights is not None
+    role = await queries.find_inviters_role(db, tenant.id, invitation.inviter_id) or ""
+    held = await find_rights(db, tenant.id, role) or frozenset()
+    sees = sight_of_role(role, tenant.form_roles).hidden <= sight_of_role(invitation.role, tenant.form_roles).hidden
+    return Permission.MEMBERS_MANAGE in held and rights <= held and sees
 
 
 def _valid(invitation: Invitation | None) -> Invitation:

@@ -11,13 +11,17 @@ from server.users.model import Email, MemberRole
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """Somebody who was asked to become a member of a tenant. `invited_by`: as `Caller.account` has it."""
+    """Somebody who was asked to become a member of a tenant. `invited_by`: as `Caller.account` has it.
+
+    inviter_id: where it was a member who asked, the number of his account.
+    """
 
     id: int
     tenant_id: int
     email: str
     role: str
     invited_by: str
+    inviter_id: int | None
     invited_at: datetime
     expires_at: datetime
 

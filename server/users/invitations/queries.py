@@ -6,7 +6,7 @@ from server.db.connection import Connection, Row
 from server.tenants.model import TENANT_COLUMNS, Tenant, tenant_from
 from server.users.invitations.model import Invitation
 
-_COLUMNS = "id, tenant_id, email, role, invited_by, invited_at, expires_at"
+_COLUMNS = "id, tenant_id, email, role, invited_by, inviter_id, invited_at, expires_at"
 
 # The number of an inviter who is a member refers to the membership: when that ends, so do the invitations.
 _UPSERT = f"""
@@ -72,6 +72,13 @@ async def lock_active_tenant(db: Connection, tenant_id: int) -> Tenant | None:
     sql = f"SELECT {TENANT_COLUMNS} FROM tenants t WHERE t.id = $1 AND t.state = 'active' FOR SHARE"
     row = await db.fetchrow(sql, tenant_id)
     return tenant_from(row) if row else None
+
+
+async def find_inviters_role(db: Connection, tenant_id: int, inviter: int) -> str | None:
+    """The role that the inviter has in the tenant; it stays the same until the transaction ends."""
+    sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2 FOR SHARE"
+    role: str | None = await db.fetchval(sql, tenant_id, inviter)
+    return role
 
 
 async def insert_membership(db: Connection, user_id: int, tenant_id: int, role: str) -> bool:

@@ -127,3 +127,22 @@ async def test_listener_of_whom_nothing_is_stored_is_ended_at_the_next_look(quic
         listener, _ = await hub.listen(1, Scope("schema", "role"), Credential("7"))
         await Rights(hub, database).end_those_without()
     assert listener.is_over
+
+
+async def test_operator_without_the_factor_that_the_installation_asks_for_is_ended(quick_croft: Croft) -> None:
+    async def read(scope: Scope) -> Head:
+        return Head("e", 0)
+
+    tenant = await quick_croft.tenant()
+    async with Database(quick_croft.addresses.serving, size=1) as database:
+        async with database.shared() as db:
+            session = await db.fetchval(
+                "SELECT s.id::text FROM sessions s JOIN users u ON u.id = s.user_id AND role = 'ADMIN'"
+            )
+            number = await db.fetchval("SELECT id FROM tenants WHERE config_id = $1", tenant.config_id)
+        hub = Hub(read)
+        listener, _ = await hub.listen(number, Scope("schema", "role"), Credential("1", session_id=session))
+        await Rights(hub, database).end_those_without()
+        assert not listener.is_over
+        await Rights(hub, database, operators_need_second_factor=True).end_those_without()
+        assert listener.is_over

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from server.db import Scope
-from server.kit.clock import from_ms, iso_ms
+from server.kit.clock import from_ms, iso_ms, utc_now
 from server.persons import queries as persons
 from server.sync.audit_log import receive
 from server.sync.event import Event
@@ -177,6 +177,18 @@ async def test_role_can_blank_nothing_but_what_says_something_of_the_erased(log:
 async def test_role_cannot_write_what_is_only_emptied(log: Log, change: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await log.fetch(f"UPDATE {change}")
+
+
+async def test_role_cannot_delete_what_arrived_today(log: Log) -> None:
+    entry = {**dict.fromkeys(("guid", "timestamp", "action", "eventGuid", "entityGuid"), "x")}
+    source = replace(SOURCE, at=utc_now())
+    async with log.inside() as db:
+        await keep(db, [({"type": "nonsense"}, Refusal("", "event.invalid", "type", "is none"))], source)
+        await receive(db, [entry], source)
+        soon = "now() + interval '9 days'"
+        [gone] = await db.fetch(f"SELECT quarantined, audited FROM forget_old({soon}, {soon}, 100)")
+    assert tuple(gone) == (0, 0)
+    assert await log.fetchval("SELECT (SELECT count(*) FROM quarantine) + (SELECT count(*) FROM audit_log)") == 2
 
 
 def _dated(event: Event) -> Event:

@@ -218,6 +218,18 @@ async def test_invitations_end_with_the_membership_of_who_sent_them(mailing: Mai
     assert (await north.accept(token)).json()["code"] == "auth.link-not-valid"
 
 
+async def test_invitation_by_somebody_who_could_not_send_it_any_more_holds_no_longer(mailing: MailingCroft) -> None:
+    south = await organization(mailing)
+    other = await south.tenant.account("admin")
+    token = await south.invited(email := new_address(), "admin")
+    answer = await (await mailing.croft.signed_in(other)).put(
+        f"/api/members/{south.admin_email}", params=south.name, json={"role": "viewer"}
+    )
+    assert answer.status_code == 200, answer.text
+    assert (await south.accept(token)).status_code == 400
+    assert await south.roles(email) == []
+
+
 async def test_invitation_to_a_suspended_organization_waits_until_it_is_back(mailing: MailingCroft) -> None:
     north, email = await organization(mailing), new_address()
     token = await north.invited(email)
