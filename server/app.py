@@ -135,9 +135,7 @@ def build_app(
     outbox = Outbox(_mail_sender(settings))
     counts = EntityCounts(database)
     duplicates = CatchingUp(lane.run if lane else partial(_here, database), catch_up_aside)
-    live = Live(
-        database, direct or dsn, timing, operators_need_second_factor=settings.operators_need_second_factor
-    )
+    live = Live(database, direct or dsn, timing, operators_need_second_factor=settings.operators_need_second_factor)
     gauge_listeners(exposition.gauges, live.hub)
 
     def wrote(tenant: Tenant) -> None:
