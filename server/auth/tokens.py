@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +25,8 @@ MOST_CHARACTERS: Final = 2000
 """Longer texts are no tokens of ours."""
 
 _MOST_HEADER_CHARACTERS = 200
+_MOST_KEPT = 4096
+"""How many tokens are kept as they were read: some megabytes at most."""
 
 
 class Use(StrEnum):
@@ -68,6 +71,8 @@ class Tokens:
 
     def __init__(self, secret: str, others: Sequence[str] = ()) -> None:
         self._keys = tuple(_Key(key_id(each), each) for each in (secret, *others))
+        # What a token says and who signed it never changes; whether it still holds is asked each time.
+        self._content = lru_cache(_MOST_KEPT)(self._content_of)
 
     def issue(self, claims: Claims, user_id: int, *, at: datetime, expires: datetime) -> str:
         """A signed token for the session of the account."""
@@ -91,17 +96,17 @@ class Tokens:
         A refresh token does not expire by itself: how long it holds is its session's matter, and an old one that is
         shown again has to be known for what it is.
         """
-        content = self._content(token)
+        content = self._content(token) if len(token) <= MOST_CHARACTERS else None
         claims = None if content is None else _claims(content)
         if content is None or claims is None or claims.use not in uses:
             return None
         is_over = claims.use is not Use.REFRESH and not _is_ahead(content["exp"])
         return None if is_over else claims
 
-    def _content(self, token: str) -> dict[str, Any] | None:
+    def _content_of(self, token: str) -> dict[str, Any] | None:
         """What is in a token that one of the keys has signed; `kid` is None in those of the version without keys."""
         # The length of the header bounds how deep its JSON can be nested.
-        if len(token) > MOST_CHARACTERS or len(token.partition(".")[0]) > _MOST_HEADER_CHARACTERS:
+        if len(token.partition(".")[0]) > _MOST_HEADER_CHARACTERS:
             return None
         try:
             kid = jwt.get_unverified_header(token).get("kid")

@@ -40,6 +40,29 @@ async def get_head(db: Connection) -> Row:
     return row
 
 
+async def get_head_for(db: Connection, device_id: str, account: str, since: str) -> Row:
+    """epoch, base, head, carrier_key, and is_anew: whether the device, which asks from `since` on, begins anew.
+
+    That is so where it was served another view of the log last, and where it was begun anew when it asked from there
+    before: then that answer was lost.
+    """
+    row = await db.fetchrow(
+        f"""
+        SELECT {EPOCH_SEEN} AS epoch, base, head, carrier_key,
+               coalesce((
+                   SELECT sight <> coalesce(current_setting('croft.sight', true), '') OR anew_since = $3
+                   FROM devices WHERE account = $1 AND id = $2 AND last_pull IS NOT NULL
+               ), false) AS is_anew
+        FROM sync_head
+        """,
+        account,
+        device_id,
+        since,
+    )
+    assert row is not None
+    return row
+
+
 async def start_epoch(db: Connection, epoch: str, base: int) -> None:
     """Begins a new epoch at the base."""
     await db.execute("UPDATE sync_head SET epoch = $1, base = $2", epoch, base)
@@ -535,24 +558,6 @@ async def list_quarantine(db: Connection, before: int, limit: int, most_raw: int
 async def find_quarantined(db: Connection, entry_id: int) -> Row | None:
     """One entry with the whole of its raw."""
     return await db.fetchrow(f"SELECT {_QUARANTINE_COLUMNS}, raw FROM quarantine WHERE id = $1", entry_id)
-
-
-async def is_to_begin_anew(db: Connection, device_id: str, account: str, since: str) -> bool:
-    """Whether the device, which asks from `since` on, was served another view of the log than the present one last.
-
-    Also where it was begun anew when it asked from there before: then that answer was lost.
-    """
-    return bool(
-        await db.fetchval(
-            """
-            SELECT sight <> coalesce(current_setting('croft.sight', true), '') OR anew_since = $3
-            FROM devices WHERE account = $1 AND id = $2 AND last_pull IS NOT NULL
-            """,
-            account,
-            device_id,
-            since,
-        )
-    )
 
 
 async def note_pull(

@@ -32,12 +32,12 @@ class Served:
 
 async def pull(db: Connection, since: str, source: Source) -> Served:
     """The page after `since`, which is empty or a timestamp that a page before this one held. Raises ValueError."""
-    head = await queries.get_head(db)
-    is_anew = await queries.is_to_begin_anew(db, source.device_id, source.account, since)
-    after = 0 if is_anew else _after(position_of(since), head["base"], head["head"])
+    asked = position_of(since)
+    head = await queries.get_head_for(db, source.device_id, source.account, since)
+    after = 0 if head["is_anew"] else _after(asked, head["base"], head["head"])
     entities = [entity_from(row) for row in await queries.list_feed(db, after, PAGE, _PAGE_BYTES)]
     last = entities[-1].fed_seq if entities else after
-    anew_since = since if is_anew else None
+    anew_since = since if head["is_anew"] else None
     await queries.note_pull(db, source.device_id, source.account, source.at, last, anew_since=anew_since)
     if not entities:
         return Served([], None)
