@@ -56,6 +56,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgr
     postgres.destroy()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_elsewhere_goes_with_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Removes the databases of servers whose home, being private, PostgreSQL's system user could not enter."""
+    yield
+    for location in tmp_path_factory.getbasetemp().rglob("postgres.location"):
+        EmbeddedPostgres(location.parent).destroy()
+
+
 async def new_database(cluster: EmbeddedPostgres) -> Addresses:
     """An empty database of its own, owned by the serving login."""
     name = f"croft_{next(_numbers)}"

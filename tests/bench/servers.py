@@ -126,4 +126,9 @@ def running_bench(*arguments: str, **settings: str) -> Iterator[Bench]:
         with croft_process("--migrate", *arguments, cwd=Path(place), program=program, **given) as croft:
             bench = Bench(croft.url, postgres.dsn(), postgres.superuser_dsn("croft"), croft.process.pid)
             bench.sign_in()
-            yield bench
+            try:
+                yield bench
+            finally:
+                croft.process.terminate()
+                croft.end()
+                postgres.destroy()
